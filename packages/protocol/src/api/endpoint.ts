@@ -1,0 +1,62 @@
+/**
+ * An endpoint is data. The server implements the table, the SDK client and the CLI take their types from it, OpenAPI is
+ * generated from it. Nothing here knows HTTP frameworks, time or storage.
+ *
+ * `family` decides credentials and path prefix (http §1.3, §3):
+ * - `environment`  `/api` + path for API keys, `/api/projects/{project}/environments/{environment}` + path for user sessions
+ * - `account`      `/api` + path, user session only
+ * - `public`       `/api` + path, no credential or one of its own that the operation checks (login, /api/v1, callbacks)
+ */
+import type * as z from "zod";
+import type { ErrorCode, Permission } from "../shared/index.ts";
+
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+export type Family = "environment" | "account" | "public";
+
+/** One permission, all of several, any of several, or none beyond being signed in. */
+export type PermissionRule = Permission | { all: readonly Permission[] } | { any: readonly Permission[] } | "none";
+
+export interface Endpoint<
+  Params extends z.ZodType = z.ZodType,
+  Query extends z.ZodType = z.ZodType,
+  Body extends z.ZodType = z.ZodType,
+  Response extends z.ZodType = z.ZodType,
+> {
+  /** Resource and verb, for example `sessions.start`; also the OpenAPI operationId. */
+  id: string;
+  method: Method;
+  /** Path below the family's prefix with `{name}` placeholders. */
+  path: string;
+  family: Family;
+  permission: PermissionRule;
+  summary: string;
+  params?: Params;
+  query?: Query;
+  /** Absent: the route takes no JSON body. */
+  body?: Body;
+  /** The JSON of the success answer; absent for 204 and for raw bodies. */
+  response?: Response;
+  /** Success statuses, the usual one first. */
+  statuses: readonly number[];
+  /** Codes of http §1.2 this route can answer with. */
+  errors?: readonly ErrorCode[];
+  /** Event name when the route can also answer as server-sent events (http §1.7). */
+  events?: string;
+  /** A session route that also exists as `sessions/by-external-id...` (http §3). */
+  byExternalId?: boolean;
+  /** Something other than JSON in or out. */
+  media?: { request?: "multipart/form-data" | "application/x-tar"; response?: "application/octet-stream" | "text/html" | "application/x-tar" };
+  /** Examples for OpenAPI: a request body and an answer that validate against the schemas (a test proves it). */
+  example?: { body?: unknown; response?: unknown };
+}
+
+export function endpoint<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
+  definition: Endpoint<P, Q, B, R>,
+): Endpoint<P, Q, B, R> {
+  return definition;
+}
+
+export type BodyOf<E> = E extends Endpoint<z.ZodType, z.ZodType, infer B, z.ZodType> ? z.output<B> : never;
+export type QueryOf<E> = E extends Endpoint<z.ZodType, infer Q, z.ZodType, z.ZodType> ? z.output<Q> : never;
+export type ParamsOf<E> = E extends Endpoint<infer P, z.ZodType, z.ZodType, z.ZodType> ? z.output<P> : never;
+export type ResponseOf<E> = E extends Endpoint<z.ZodType, z.ZodType, z.ZodType, infer R> ? z.output<R> : never;

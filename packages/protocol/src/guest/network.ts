@@ -1,0 +1,24 @@
+/**
+ * The guest's network channel: every connection a guest opens is relayed over one byte stream of its own (second virtio-serial port or
+ * vsock port) to the worker, which decides and connects. A guest has no network device.
+ *
+ *   frame = length:u32be kind:u8 connection:u32be body           length counts kind, connection and body
+ *   kind 1 OPEN    guest → host   family:u8 (4 | 6)  address (4 or 16 bytes)  port:u16be
+ *   kind 2 OPENED  host  → guest
+ *   kind 3 REFUSED host  → guest  reason:u8 (1 refused, 2 unreachable, 3 timed out, 4 not allowed)
+ *   kind 4 DATA    both           bytes (at most networkDataBytesMax)
+ *   kind 5 CREDIT  both           bytes:u32be   the receiver of DATA takes that much more (initial window networkWindowBytes)
+ *   kind 6 END     both           no more DATA in this direction (TCP FIN)
+ *   kind 7 RESET   both           the connection is gone (TCP RST); the id may be used again by the guest after both sides sent END or one RESET
+ *   kind 8 QUERY   guest → host   a DNS message (connection = query id chosen by the guest)
+ *   kind 9 ANSWER  host  → guest  a DNS message for that query id
+ *
+ * Connection ids are chosen by the guest. Limits: see below; a violation ends the channel, and with it every connection, not the machine.
+ */
+export const networkKinds = { open: 1, opened: 2, refused: 3, data: 4, credit: 5, end: 6, reset: 7, query: 8, answer: 9 } as const;
+export const networkRefusals = { refused: 1, unreachable: 2, timedOut: 3, notAllowed: 4 } as const;
+export const networkDataBytesMax = 65_536;
+export const networkWindowBytes = 262_144;
+export const networkFrameBytesMax = 70_000;
+export const networkConnectionsMax = 1024;
+export const dnsMessageBytesMax = 4096;

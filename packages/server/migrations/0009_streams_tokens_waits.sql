@@ -1,0 +1,114 @@
+-- Numbered records of sessions, completion tokens, and the durable pauses of runs that wait for them.
+-- breaking: no
+
+create table session_streams (
+  id             uuid primary key,
+  environment_id uuid not null,
+  session_id     uuid not null,
+  direction      text not null check (direction in ('input', 'output')),
+  name           text not null,
+  sequence       bigint not null default 0,
+  created_at     timestamptz not null default now(),
+  unique (session_id, direction, name),
+  foreign key (environment_id, session_id) references sessions (environment_id, id) on delete cascade
+);
+
+create table stream_records (
+  id                      uuid primary key,
+  stream_id               uuid not null references session_streams on delete cascade,
+  sequence                bigint not null,
+  data                    json not null,
+  content_type            text not null,
+  correlation_id          text,
+  idempotency_key_hash    bytea,
+  idempotency_fingerprint bytea,
+  created_at              timestamptz not null default now(),
+  unique (stream_id, sequence)
+);
+create unique index stream_records_key on stream_records (stream_id, idempotency_key_hash) where idempotency_key_hash is not null;
+create index stream_records_correlation on stream_records (stream_id, correlation_id, sequence) where correlation_id is not null;
+
+-- An input record that no wait took asks for one more run; one row per unread record.
+create table continuations (
+  record_id  uuid primary key references stream_records on delete cascade,
+  session_id uuid not null references sessions on delete cascade,
+  stream_id  uuid not null,
+  sequence   bigint not null,
+  state      text not null check (state in ('pending', 'started', 'read', 'skipped')),
+  run_id     uuid,
+  created_at timestamptz not null default now()
+);
+create index continuations_pending on continuations (session_id, created_at, sequence) where state = 'pending';
+
+create table tokens (
+  id                      uuid primary key,
+  environment_id          uuid not null references environments on delete cascade,
+  state                   text not null check (state in ('pending', 'completed', 'expired', 'cancelled')),
+  timeout_at              timestamptz not null,
+  data                    json,
+  data_fingerprint        bytea,
+  tags                    text[] not null default '{}',
+  metadata                jsonb not null default '{}',
+  public_token_used       boolean not null default false,
+  idempotency_key_hash    bytea,
+  idempotency_fingerprint bytea,
+  run_id                  uuid,                    -- the run that created it, when a task did
+  created_at              timestamptz not null default now(),
+  completed_at            timestamptz,
+  unique (environment_id, id)
+);
+create unique index tokens_key on tokens (environment_id, idempotency_key_hash) where idempotency_key_hash is not null;
+create index tokens_list on tokens (environment_id, created_at, id);
+create index tokens_timeout on tokens (timeout_at) where state = 'pending';
+
+create table public_access_tokens (
+  id             uuid primary key,
+  environment_id uuid not null references environments on delete cascade,
+  token_hash     bytea not null unique,
+  kind           text not null check (kind in ('session.input.send', 'session.output.read')),
+  session_id     uuid not null references sessions on delete cascade,
+  stream         text not null,
+  correlation_id text,
+  uses           int not null default 0,
+  max_uses       int,
+  expires_at     timestamptz not null,
+  revoked_at     timestamptz,
+  created_at     timestamptz not null default now()
+);
+create index public_access_tokens_expiry on public_access_tokens (expires_at);
+
+-- A wait is two small machines: its condition and the suspension of its run.
+create table run_waits (
+  id             uuid primary key,
+  environment_id uuid not null,
+  run_id         uuid not null references runs on delete cascade,
+  attempt_id     uuid not null,
+  call_id        bigint not null,                  -- the program's own number of the call: a replay opens nothing twice
+  kind           text not null check (kind in ('token', 'stream', 'timer')),
+  condition      text not null check (condition in ('open', 'satisfied', 'timed_out', 'cancelled')),
+  suspension     text not null check (suspension in ('live', 'parking', 'parked', 'resuming', 'resumed')),
+  parkable       boolean not null,                 -- once() and on() never park
+  token_id       uuid,
+  stream_id      uuid,
+  after_sequence bigint,
+  correlation_id text,
+  due_at         timestamptz,                      -- timers
+  timeout_at     timestamptz,
+  timeout_seconds int,
+  params         jsonb not null,
+  metadata       jsonb not null default '{}',
+  tags           text[] not null default '{}',
+  resolution     json,
+  resolved_by    jsonb,
+  created_at     timestamptz not null default now(),
+  resolved_at    timestamptz,
+  park_after     timestamptz,
+  parked_at      timestamptz,
+  unique (attempt_id, call_id)
+);
+create index run_waits_run_open on run_waits (run_id) where condition = 'open';
+create index run_waits_token_open on run_waits (token_id) where condition = 'open' and token_id is not null;
+create index run_waits_stream_open on run_waits (stream_id) where condition = 'open' and stream_id is not null;
+create index run_waits_due on run_waits (least(due_at, timeout_at)) where condition = 'open';
+
+alter table runs add foreign key (parked_wait_id) references run_waits deferrable initially deferred;

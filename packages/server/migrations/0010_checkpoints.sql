@@ -1,0 +1,30 @@
+-- Saved machines that a wait resumes from. Blobs are encrypted before they leave the worker's staging directory.
+-- breaking: no
+
+create table checkpoints (
+  id                   uuid primary key,
+  environment_id       uuid not null,
+  run_id               uuid not null references runs on delete cascade,
+  attempt_id           uuid not null,
+  wait_id              uuid not null references run_waits on delete cascade,
+  state                text not null check (state in ('creating', 'ready', 'invalid', 'deleted')),
+  worker_id            uuid references workers,    -- where it was made; a local copy may still be there
+  -- what a worker must have to restore it: driver, cpu family, template ingredients, shape
+  compatibility        jsonb not null,
+  memory_artifact_id   uuid references artifacts,
+  device_artifact_id   uuid references artifacts,
+  scratch_artifact_id  uuid references artifacts,
+  workspace_version_id uuid,
+  key_id               text,
+  stored_bytes         bigint not null default 0,
+  pause_ms             int,
+  restore_failures     int not null default 0,
+  expires_at           timestamptz,
+  created_at           timestamptz not null default now(),
+  ready_at             timestamptz,
+  ended_at             timestamptz
+);
+create index checkpoints_run on checkpoints (run_id, created_at desc);
+create index checkpoints_expiry on checkpoints (expires_at) where state = 'ready';
+
+alter table runs add foreign key (checkpoint_id) references checkpoints deferrable initially deferred;
