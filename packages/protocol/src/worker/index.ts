@@ -1,0 +1,5 @@
+export * from "./blobs.ts";
+export * from "./builds.ts";
+export * from "./leases.ts";
+export * from "./routes.ts";
+export * from "./runs.ts";
