@@ -5,13 +5,24 @@
  * `family` decides credentials and path prefix (http §1.3, §3):
  * - `environment`  `/api` + path for API keys, `/api/projects/{project}/environments/{environment}` + path for user sessions
  * - `account`      `/api` + path, user session only
+ * - `unprefixed`   `/api` + path for API keys and user sessions alike; a user session names the scope in the body
  * - `public`       `/api` + path, no credential or one of its own that the operation checks (login, /api/v1, callbacks)
+ * - `root`         path alone, beside `/api`
+ *
+ * Names. For a resource `thing`: `thingView` is the schema of what the server sends and `Thing` its type; `thingCreateBody` is the
+ * schema of a request body, `ThingCreateBody` what the server gets after parsing and `ThingCreateInput` what a client writes;
+ * `thingEndpoints` is the table of the resource, keyed by verb. Endpoint ids are `<resource>.<verb>`.
+ *
+ * Bodies are strict unless http §1.1 says otherwise; queries and views ignore what they do not know, so that either side can grow.
  */
 import type * as z from "zod";
 import type { ErrorCode, Permission } from "../shared/index.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-export type Family = "environment" | "account" | "public";
+export type Family = "environment" | "account" | "unprefixed" | "public" | "root";
+
+/** What a `public` or `root` endpoint accepts instead of an API key or a user session. */
+export type PublicCredential = "none" | "stream_token" | "completion_token" | "callback_secret" | "flow_cookie" | "login_token" | "any_session";
 
 /** One permission, all of several, any of several, or none beyond being signed in. */
 export type PermissionRule = Permission | { all: readonly Permission[] } | { any: readonly Permission[] } | "none";
@@ -29,6 +40,8 @@ export interface Endpoint<
   path: string;
   family: Family;
   permission: PermissionRule;
+  /** For `public` and `root`; absent means `none`. */
+  credential?: PublicCredential;
   summary: string;
   params?: Params;
   query?: Query;
@@ -38,14 +51,20 @@ export interface Endpoint<
   response?: Response;
   /** Success statuses, the usual one first. */
   statuses: readonly number[];
+  /** JSON of statuses whose shape is neither `response` nor the error body. */
+  otherResponses?: Readonly<Record<number, z.ZodType>>;
   /** Codes of http §1.2 this route can answer with. */
   errors?: readonly ErrorCode[];
-  /** Event name when the route can also answer as server-sent events (http §1.7). */
-  events?: string;
+  /** Statuses of errors without a code, beside 400, 401, 403 and 404. */
+  errorStatuses?: readonly number[];
+  /** Event names and their data when the route can also answer as server-sent events (http §1.7). */
+  events?: Readonly<Record<string, z.ZodType>>;
   /** A session route that also exists as `sessions/by-external-id...` (http §3). */
   byExternalId?: boolean;
   /** Something other than JSON in or out. */
   media?: { request?: "multipart/form-data" | "application/x-tar"; response?: "application/octet-stream" | "text/html" | "application/x-tar" };
+  /** Headers of the success answer with one sentence each. */
+  responseHeaders?: Readonly<Record<string, string>>;
   /** Examples for OpenAPI: a request body and an answer that validate against the schemas (a test proves it). */
   example?: { body?: unknown; response?: unknown };
 }
@@ -60,3 +79,6 @@ export type BodyOf<E> = E extends Endpoint<z.ZodType, z.ZodType, infer B, z.ZodT
 export type QueryOf<E> = E extends Endpoint<z.ZodType, infer Q, z.ZodType, z.ZodType> ? z.output<Q> : never;
 export type ParamsOf<E> = E extends Endpoint<infer P, z.ZodType, z.ZodType, z.ZodType> ? z.output<P> : never;
 export type ResponseOf<E> = E extends Endpoint<z.ZodType, z.ZodType, z.ZodType, infer R> ? z.output<R> : never;
+/** What a client writes: before trimming, defaults and normal forms. */
+export type BodyInputOf<E> = E extends Endpoint<z.ZodType, z.ZodType, infer B, z.ZodType> ? z.input<B> : never;
+export type QueryInputOf<E> = E extends Endpoint<z.ZodType, infer Q, z.ZodType, z.ZodType> ? z.input<Q> : never;

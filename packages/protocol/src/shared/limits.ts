@@ -14,6 +14,8 @@ export const limits = {
   tokenTagsMax: 32,
   tagBytesMax: 128,
   keyBytesMax: 512,
+  /** Our own bound: code that walks JSON may recurse, and PostgreSQL's parser has a stack too. */
+  jsonDepthMax: 1_000,
   /** sdk §8.5 */
   jsonValueBytesMax: 256 * KiB,
   logEntryBytesMax: 64 * KiB,

@@ -1,9 +1,10 @@
 import * as z from "zod";
+import { plainText } from "./values.ts";
 
 /** Query numbers arrive as text. A limit outside its range is refused, never clamped (http §1.6). */
 export function limitQuery(max: number, defaultValue: number) {
   return z
-    .string()
+    .string(`limit must be an integer from 1 to ${max}`)
     .regex(/^\d{1,9}$/, `limit must be an integer from 1 to ${max}`)
     .transform(Number)
     .refine((value) => value >= 1 && value <= max, `limit must be an integer from 1 to ${max}`)
@@ -12,11 +13,27 @@ export function limitQuery(max: number, defaultValue: number) {
 }
 
 /** A sequence or offset: a non-negative safe integer as text; results start after it. */
-export function cursorQuery() {
+export function cursorQuery(name = "cursor") {
+  const message = `${name} must be a non-negative integer`;
   return z
-    .string()
-    .regex(/^\d{1,16}$/, "cursor must be a non-negative integer")
+    .string(message)
+    .regex(/^\d{1,16}$/, message)
     .transform(Number)
-    .refine(Number.isSafeInteger, "cursor must be a non-negative integer")
+    .refine(Number.isSafeInteger, message)
+    .optional();
+}
+
+/** `follow=1` selects server-sent events (http §1.7); any other value does not. */
+export function followQuery() {
+  return z
+    .string("follow must be 1")
+    .optional()
+    .transform((value) => value === "1");
+}
+
+/** A text filter; blank counts as absent. */
+export function textFilter() {
+  return plainText()
+    .transform((text) => (text.trim() === "" ? undefined : text))
     .optional();
 }
