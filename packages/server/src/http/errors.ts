@@ -1,0 +1,27 @@
+/** Outcome → status and body: the one place that maps (house §2). Bugs become a short 500; their cause goes to the log, never to the caller. */
+import type { FastifyReply } from "fastify";
+import { errorDefinitions } from "@helmr/protocol/shared";
+import type { Refusal } from "../outcome.ts";
+import { DatabaseUnavailable, isConnectionError } from "../store/db.ts";
+
+export function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply {
+  if (refusal.retryAfterSeconds !== undefined) reply.header("retry-after", String(refusal.retryAfterSeconds));
+  const body = { error: refusal.message, ...(refusal.code === undefined ? {} : { code: refusal.code }) };
+  return sendJson(reply, refusal.status, body);
+}
+
+/** One JSON value and a newline (http §1.1). */
+export function sendJson(reply: FastifyReply, status: number, body: unknown): FastifyReply {
+  return reply
+    .code(status)
+    .type("application/json")
+    .send(`${JSON.stringify(body)}\n`);
+}
+
+/** A fault while handling. A lost database is 503: the request may be repeated, and nobody is told that it was our bug. */
+export function faultAnswer(error: unknown): { status: number; body: { error: string; code?: string } } {
+  if (error instanceof DatabaseUnavailable || isConnectionError(error)) {
+    return { status: 503, body: { error: "the database is unavailable", code: "coordination_unavailable" satisfies keyof typeof errorDefinitions } };
+  }
+  return { status: 500, body: { error: "internal error" } };
+}
