@@ -1,22 +1,30 @@
 /**
- * Framing of the guest protocol over a plain duplex byte stream (virtio-serial, vsock, or an in-memory pair in tests).
+ * Framing of the guest protocol over a plain duplex byte stream (virtio-serial, vsock, a socket pair, or an in-memory pair in tests).
  *
  *   frame   = length kind body          length: u32, big-endian, of kind and body together
  *   kind 0  = UTF-8 JSON of one message (messages.ts)
  *   kind 1  = stream bytes: u32 stream id, u64 offset of the first byte, then the bytes
  *
- * Both sides treat the other as hostile: a frame longer than the limit, an unknown kind or a short body ends the connection with a
- * `FrameError`; there is no resynchronisation. The decoder holds at most one frame.
+ * A frame longer than the limit, an unknown kind or a short body ends the connection with a `FrameError`; there is no resynchronisation.
+ * The limit belongs to the direction: what a guest sends is small (`frameBytesMax`), what the host sends may carry a payload or a record
+ * of the public API (`hostFrameBytesMax`). The decoder holds at most one frame and allocates for a frame only once its header is complete
+ * and within the limit; its work is linear in the bytes that arrive, however they are cut.
  */
 export const frameBytesMax = 1_100_000;
+/** Host → guest: an API body (128 MiB, http §1.1) with room for what surrounds it. */
+export const hostFrameBytesMax = 140 * 1024 * 1024;
 /** The most stream bytes one frame may carry. */
 export const frameDataBytesMax = 1_048_576;
 
 const kindMessage = 0;
 const kindBytes = 1;
 const bytesHeader = 12;
+/** A body is collected in a buffer of its own; it grows by doubling from here, so that a header alone cannot make the reader allocate much. */
+const firstBufferBytes = 65_536;
 
-export type Frame = { kind: "message"; message: unknown } | { kind: "bytes"; stream: number; offset: number; data: Uint8Array };
+export type Frame =
+  | { kind: "message"; message: unknown }
+  | { kind: "bytes"; stream: number; offset: number; data: Uint8Array };
 
 export class FrameError extends Error {
   override name = "FrameError";
@@ -25,10 +33,12 @@ export class FrameError extends Error {
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
-export function encodeMessage(message: unknown): Uint8Array {
+export function encodeMessage(message: unknown, bytesMax: number = frameBytesMax): Uint8Array {
   const body = utf8.encode(JSON.stringify(message));
-  if (body.length + 1 > frameBytesMax) {
-    throw new FrameError(`Cannot send a message of ${body.length} bytes: the limit is ${frameBytesMax - 1}`);
+  if (body.length + 1 > bytesMax) {
+    throw new FrameError(
+      `Cannot send a message of ${body.length} bytes: the limit is ${bytesMax - 1}`,
+    );
   }
   const frame = new Uint8Array(5 + body.length);
   new DataView(frame.buffer).setUint32(0, body.length + 1);
@@ -37,77 +47,124 @@ export function encodeMessage(message: unknown): Uint8Array {
   return frame;
 }
 
-export function encodeBytes(stream: number, offset: number, data: Uint8Array): Uint8Array {
-  if (data.length > frameDataBytesMax) {
-    throw new FrameError(`Cannot send ${data.length} stream bytes in one frame: the limit is ${frameDataBytesMax}`);
+/** The first 17 bytes of a bytes frame; the data follow unchanged, so a sender may write both without copying. */
+export function bytesFrameHeader(stream: number, offset: number, dataBytes: number): Uint8Array {
+  if (dataBytes > frameDataBytesMax) {
+    throw new FrameError(
+      `Cannot send ${dataBytes} stream bytes in one frame: the limit is ${frameDataBytesMax}`,
+    );
   }
-  const frame = new Uint8Array(5 + bytesHeader + data.length);
-  const view = new DataView(frame.buffer);
-  view.setUint32(0, 1 + bytesHeader + data.length);
-  frame[4] = kindBytes;
+  const header = new Uint8Array(5 + bytesHeader);
+  const view = new DataView(header.buffer);
+  view.setUint32(0, 1 + bytesHeader + dataBytes);
+  header[4] = kindBytes;
   view.setUint32(5, stream);
-  view.setBigUint64(9, BigInt(offset));
-  frame.set(data, 5 + bytesHeader);
+  // Two halves instead of a BigInt: this runs for every chunk of output.
+  view.setUint32(9, Math.floor(offset / 0x1_0000_0000));
+  view.setUint32(13, offset % 0x1_0000_0000);
+  return header;
+}
+
+export function encodeBytes(stream: number, offset: number, data: Uint8Array): Uint8Array {
+  const header = bytesFrameHeader(stream, offset, data.length);
+  const frame = new Uint8Array(header.length + data.length);
+  frame.set(header);
+  frame.set(data, header.length);
   return frame;
 }
 
 /** Feed it what arrives; it gives back whole frames. Throws `FrameError` on anything malformed; then the connection is dead. */
 export class FrameDecoder {
-  private parts: Uint8Array[] = [];
-  private buffered = 0;
+  private readonly bytesMax: number;
+  private readonly header = new Uint8Array(4);
+  private headerFilled = 0;
+  /** Length of the frame being read; 0 while its header is incomplete. */
+  private length = 0;
+  private body = new Uint8Array(0);
+  private bodyFilled = 0;
+  private failed = false;
 
+  constructor(bytesMax: number = frameBytesMax) {
+    this.bytesMax = bytesMax;
+  }
+
+  /** `data` of a bytes frame may be a view into `chunk`. */
   push(chunk: Uint8Array): Frame[] {
-    this.parts.push(chunk);
-    this.buffered += chunk.length;
-    const frames: Frame[] = [];
-    for (;;) {
-      if (this.buffered < 4) return frames;
-      const length = this.peekLength();
-      if (length < 1 || length > frameBytesMax) throw new FrameError(`Frame length ${length} is outside 1..${frameBytesMax}`);
-      if (this.buffered < 4 + length) return frames;
-      frames.push(parseBody(this.take(4 + length).subarray(4)));
+    if (this.failed) throw new FrameError("The connection has already failed");
+    try {
+      return this.read(chunk);
+    } catch (error) {
+      this.failed = true;
+      this.body = new Uint8Array(0);
+      throw error;
     }
   }
 
   /** Bytes of an unfinished frame: not zero at the end of the stream means that it was cut. */
   get pending(): number {
-    return this.buffered;
+    return this.headerFilled + this.bodyFilled;
   }
 
-  private peekLength(): number {
-    let length = 0;
-    let index = 0;
-    let part = 0;
-    for (let count = 0; count < 4; count += 1) {
-      while (index >= (this.parts[part] as Uint8Array).length) {
-        part += 1;
-        index = 0;
+  private read(chunk: Uint8Array): Frame[] {
+    const frames: Frame[] = [];
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.length === 0) {
+        at = this.readHeader(chunk, at);
+        if (this.length === 0) break;
       }
-      length = length * 256 + ((this.parts[part] as Uint8Array)[index] as number);
-      index += 1;
+      if (this.bodyFilled === 0 && chunk.length - at >= this.length) {
+        frames.push(parseBody(chunk.subarray(at, at + this.length)));
+        at += this.length;
+        this.next();
+        continue;
+      }
+      const taken = Math.min(this.length - this.bodyFilled, chunk.length - at);
+      this.collect(chunk.subarray(at, at + taken));
+      at += taken;
+      if (this.bodyFilled === this.length) {
+        frames.push(parseBody(this.body.subarray(0, this.length)));
+        this.next();
+      }
     }
-    return length;
+    return frames;
   }
 
-  private take(count: number): Uint8Array {
-    this.buffered -= count;
-    const first = this.parts[0] as Uint8Array;
-    if (first.length >= count) {
-      if (first.length === count) this.parts.shift();
-      else this.parts[0] = first.subarray(count);
-      return first.subarray(0, count);
+  private readHeader(chunk: Uint8Array, start: number): number {
+    let at = start;
+    while (this.headerFilled < 4 && at < chunk.length) {
+      this.header[this.headerFilled] = chunk[at] as number;
+      this.headerFilled += 1;
+      at += 1;
     }
-    const whole = new Uint8Array(count);
-    let filled = 0;
-    while (filled < count) {
-      const part = this.parts[0] as Uint8Array;
-      const wanted = Math.min(part.length, count - filled);
-      whole.set(part.subarray(0, wanted), filled);
-      filled += wanted;
-      if (wanted === part.length) this.parts.shift();
-      else this.parts[0] = part.subarray(wanted);
+    if (this.headerFilled === 4) {
+      const length = new DataView(this.header.buffer).getUint32(0);
+      if (length < 1 || length > this.bytesMax)
+        throw new FrameError(`Frame length ${length} is outside 1..${this.bytesMax}`);
+      this.length = length;
     }
-    return whole;
+    return at;
+  }
+
+  private collect(part: Uint8Array): void {
+    const needed = this.bodyFilled + part.length;
+    if (needed > this.body.length) {
+      const grown = new Uint8Array(
+        Math.min(this.length, Math.max(needed, this.body.length * 2, firstBufferBytes)),
+      );
+      grown.set(this.body.subarray(0, this.bodyFilled));
+      this.body = grown;
+    }
+    this.body.set(part, this.bodyFilled);
+    this.bodyFilled = needed;
+  }
+
+  private next(): void {
+    this.length = 0;
+    this.headerFilled = 0;
+    this.bodyFilled = 0;
+    // The last frame may still be in use as a view, so its buffer is not used again.
+    this.body = new Uint8Array(0);
   }
 }
 
@@ -121,11 +178,18 @@ function parseBody(body: Uint8Array): Frame {
     }
   }
   if (kind === kindBytes) {
-    if (body.length < 1 + bytesHeader) throw new FrameError(`Bytes frame of ${body.length} bytes is shorter than its header`);
+    if (body.length < 1 + bytesHeader)
+      throw new FrameError(`Bytes frame of ${body.length} bytes is shorter than its header`);
     const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-    const offset = view.getBigUint64(5);
-    if (offset > BigInt(Number.MAX_SAFE_INTEGER)) throw new FrameError(`Stream offset ${offset} is too large`);
-    return { kind: "bytes", stream: view.getUint32(1), offset: Number(offset), data: body.subarray(1 + bytesHeader) };
+    const offset = view.getUint32(5) * 0x1_0000_0000 + view.getUint32(9);
+    const data = body.subarray(1 + bytesHeader);
+    if (offset + data.length > Number.MAX_SAFE_INTEGER)
+      throw new FrameError(`Stream offset ${offset} is too large`);
+    if (data.length > frameDataBytesMax)
+      throw new FrameError(
+        `Bytes frame carries ${data.length} bytes: the limit is ${frameDataBytesMax}`,
+      );
+    return { kind: "bytes", stream: view.getUint32(1), offset, data };
   }
   throw new FrameError(`Frame kind ${kind} is unknown`);
 }

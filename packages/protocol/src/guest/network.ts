@@ -15,7 +15,17 @@
  *
  * Connection ids are chosen by the guest. Limits: see below; a violation ends the channel, and with it every connection, not the machine.
  */
-export const networkKinds = { open: 1, opened: 2, refused: 3, data: 4, credit: 5, end: 6, reset: 7, query: 8, answer: 9 } as const;
+export const networkKinds = {
+  open: 1,
+  opened: 2,
+  refused: 3,
+  data: 4,
+  credit: 5,
+  end: 6,
+  reset: 7,
+  query: 8,
+  answer: 9,
+} as const;
 export const networkRefusals = { refused: 1, unreachable: 2, timedOut: 3, notAllowed: 4 } as const;
 export const networkDataBytesMax = 65_536;
 export const networkWindowBytes = 262_144;
