@@ -17,21 +17,22 @@ export function isTerminalDeploymentEvent(kind: string): boolean {
 /** Two parts in this order, and no others. */
 export const deploymentParts = { metadata: "metadata", source: "deployment_source" } as const;
 
-const current = <T>(value: T, blank: readonly unknown[], message: string) =>
+const current = <T extends string | number>(value: T) =>
   z
     .unknown()
-    .refine((given) => given === undefined || given === value || blank.includes(given), message)
-    .transform((): T => value);
+    .refine((given) => given === value || given === "" || given === 0, `must be ${value}`)
+    .transform((): T => value)
+    .meta({ type: typeof value === "number" ? "integer" : "string" }) as unknown as z.ZodType<T, T | "" | 0>;
 
 /** The JSON of the multipart part `metadata`. Blank or 0 means the current version. */
 export const deploymentMetadataBody = z.strictObject({
   ...scopeFields,
   content_hash: z.string().regex(/^sha256:[0-9a-f]{64}$/, "must be sha256: and 64 hexadecimal digits"),
-  api_version: current(apiVersion, [""], `must be ${apiVersion}`).meta({ type: "string" }).optional(),
+  api_version: current(apiVersion).optional(),
   sdk_version: plainText().optional(),
   cli_version: plainText().optional(),
-  bundle_format_version: current(bundleFormatVersion, [0], `must be ${bundleFormatVersion}`).meta({ type: "integer" }).optional(),
-  worker_protocol_version: current(workerProtocolVersion, [""], `must be ${workerProtocolVersion}`).meta({ type: "string" }).optional(),
+  bundle_format_version: current(bundleFormatVersion).optional(),
+  worker_protocol_version: current(workerProtocolVersion).optional(),
 });
 export type DeploymentMetadataBody = z.output<typeof deploymentMetadataBody>;
 export type DeploymentMetadataInput = z.input<typeof deploymentMetadataBody>;

@@ -34,6 +34,7 @@ export * from "./runs.ts";
 export * from "./schedules.ts";
 export * from "./secrets.ts";
 export * from "./sessions.ts";
+export * from "./sse.ts";
 export * from "./streams.ts";
 export * from "./tokens.ts";
 export * from "./workspaces.ts";

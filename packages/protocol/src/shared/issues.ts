@@ -42,7 +42,7 @@ function issueText(issue: Issue, outer: readonly PropertyKey[]): string {
   // Zod's own texts begin with a capital letter, ours never do.
   const own = /^[^A-Z]/.test(issue.message);
   const text = own ? issue.message : predicate(issue);
-  return isPredicate(text) ? `${path.length === 0 ? "the value" : pathText(path)} ${text}` : text;
+  return isPredicate(text) ? `${path.length === 0 ? "the request body" : pathText(path)} ${text}` : text;
 }
 
 /** The branch that came furthest: its first problem lies deepest. None when every branch failed at the value itself. */
@@ -85,6 +85,10 @@ function predicate(issue: Issue): string {
       return issue.format === "email" ? "must be an e-mail address" : "has an invalid format";
     case "not_multiple_of":
       return `must be a multiple of ${issue.divisor}`;
+    case "invalid_union":
+      // A discriminated union without a branch for the value of its discriminator.
+      if ("options" in issue && Array.isArray(issue.options)) return `must be one of ${issue.options.map((option) => JSON.stringify(option)).join(", ")}`;
+      return "has none of the accepted forms";
     default:
       return "has none of the accepted forms";
   }
