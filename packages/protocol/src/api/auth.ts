@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { plainText, slug, title } from "../shared/index.ts";
 import { endpoint } from "./endpoint.ts";
-import { exampleId, exampleTime, id, timestamp } from "./fields.ts";
+import { authFlowErrorBody, exampleId, exampleTime, id, timestamp } from "./fields.ts";
 
 export const authMethodsView = z.object({ github: z.boolean(), magic_link: z.boolean(), local_link: z.boolean() }).meta({ id: "AuthMethods" });
 export type AuthMethods = z.output<typeof authMethodsView>;
@@ -103,6 +103,8 @@ export type Organization = z.output<typeof organizationView>;
 
 const open = { family: "public", permission: "none" } as const;
 const signedIn = { family: "account", permission: "none" } as const;
+/** A login that is refused says why in `error_kind`. */
+const flowErrors = { 401: authFlowErrorBody, 403: authFlowErrorBody, 409: authFlowErrorBody };
 const exampleRedirect = { redirect_url: "https://github.com/login/oauth/authorize?client_id=example" };
 const exampleSent = { sent: true, email: "ada@example.com" } as const;
 
@@ -126,6 +128,7 @@ export const authEndpoints = {
     body: githubStartBody,
     response: redirectView,
     statuses: [200],
+    otherResponses: flowErrors,
     errorStatuses: [501],
     example: { body: { next: "/runs" }, response: exampleRedirect },
   }),
@@ -138,6 +141,7 @@ export const authEndpoints = {
     body: inviteStartBody,
     response: redirectView,
     statuses: [200],
+    otherResponses: flowErrors,
     errorStatuses: [501],
     example: { body: { token: "hlmr_inv_0f1e2d" }, response: exampleRedirect },
   }),
@@ -151,6 +155,7 @@ export const authEndpoints = {
     body: githubFinishBody,
     response: loginFinishView,
     statuses: [200],
+    otherResponses: flowErrors,
     errorStatuses: [501],
     example: { body: { code: "c0de", state: "5tate" }, response: { redirect_after: "/runs" } },
   }),
@@ -174,6 +179,7 @@ export const authEndpoints = {
     body: inviteStartBody,
     response: magicLinkSentView,
     statuses: [200],
+    otherResponses: flowErrors,
     example: { body: { token: "hlmr_inv_0f1e2d" }, response: exampleSent },
   }),
   magicLinkFinish: endpoint({
@@ -185,6 +191,7 @@ export const authEndpoints = {
     body: magicLinkFinishBody,
     response: loginFinishView,
     statuses: [200],
+    otherResponses: flowErrors,
     example: { body: { token: "hlmr_ml_0f1e2d" }, response: { redirect_after: "/runs" } },
   }),
   localLogin: endpoint({
@@ -197,6 +204,7 @@ export const authEndpoints = {
     summary: "Exchange a one-time local login link: sets the session cookie and redirects to /",
     query: z.object({ token: secretText }),
     statuses: [302],
+    otherResponses: { 401: authFlowErrorBody },
   }),
   deviceStart: endpoint({
     id: "auth.deviceStart",

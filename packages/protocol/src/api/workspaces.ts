@@ -266,7 +266,8 @@ export const workspaceEndpoints = {
       force: z
         .string()
         .optional()
-        .transform((value) => value === "1"),
+        .transform((value) => value === "1")
+        .meta({ param: { type: "string", enum: ["1"] }, description: "cancel and stop what runs there first" }),
     }),
     response: workspaceResponse,
     statuses: [200, 202],

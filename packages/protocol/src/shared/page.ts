@@ -1,3 +1,6 @@
+/**
+ * Parts of queries. A query arrives as text; the metadata `param` says what a client sees in OpenAPI instead of a text with a pattern.
+ */
 import * as z from "zod";
 import { plainText } from "./values.ts";
 
@@ -9,7 +12,7 @@ export function limitQuery(max: number, defaultValue: number) {
     .transform(Number)
     .refine((value) => value >= 1 && value <= max, `limit must be an integer from 1 to ${max}`)
     .default(defaultValue)
-    .meta({ param: { minimum: 1, maximum: max, default: defaultValue } });
+    .meta({ param: { type: "integer", minimum: 1, maximum: max, default: defaultValue } });
 }
 
 /** A sequence or offset: a non-negative safe integer as text; results start after it. */
@@ -20,7 +23,8 @@ export function cursorQuery(name = "cursor") {
     .regex(/^\d{1,16}$/, message)
     .transform(Number)
     .refine(Number.isSafeInteger, message)
-    .optional();
+    .optional()
+    .meta({ param: { type: "integer", minimum: 0 }, description: "results start after it" });
 }
 
 /** `follow=1` selects server-sent events (http §1.7); any other value does not. */
@@ -28,7 +32,8 @@ export function followQuery() {
   return z
     .string("follow must be 1")
     .optional()
-    .transform((value) => value === "1");
+    .transform((value) => value === "1")
+    .meta({ param: { type: "string", enum: ["1"] }, description: "answer with server-sent events" });
 }
 
 /** A text filter; blank counts as absent. */
