@@ -60,3 +60,18 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
 }
+
+/** A value in the words of an error: JSON where there is any, cut at a length that a sentence bears. */
+export function shown(value: unknown): string {
+  if (typeof value === "number" || typeof value === "bigint" || value === undefined) return String(value);
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch {
+    text = undefined;
+  }
+  if (text === undefined) return `a ${typeof value}`;
+  return text.length <= shownLengthMax ? text : `${text.slice(0, shownLengthMax)}...`;
+}
+
+const shownLengthMax = 200;

@@ -139,10 +139,9 @@ export function activeRuntime(): InstalledRuntime {
   const installed = slot.get();
   if (installed === undefined)
     throw new RunRuntimeMissingError("Helmr run APIs can only be used while a task is running");
-  if (installed.runtime.version !== runRuntimeVersion) {
-    throw new RunRuntimeMissingError(
-      `This @helmr/sdk speaks run runtime ${runRuntimeVersion}, and the guest offers ${String(installed.runtime.version)}; use the @helmr/sdk version of the server`,
-    );
+  const offered: number = installed.runtime.version;
+  if (offered !== runRuntimeVersion) {
+    throw new RunRuntimeMissingError(`This @helmr/sdk speaks run runtime ${runRuntimeVersion}, and the guest offers ${offered}; use the @helmr/sdk of the server's version`);
   }
   return installed;
 }
