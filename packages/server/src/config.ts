@@ -1,0 +1,151 @@
+/**
+ * The only reader of the environment (house §5). One table says each setting's name, parser, default, whether it is secret, and what it is
+ * for; all problems are reported at once and the result is total and frozen. `--print-config` and docs/reference/configuration.md come from
+ * the table. What is not for operators to tune is a constant in `limits.ts`.
+ */
+export interface Setting<T> {
+  name: string;
+  /** `undefined` in: the variable is absent or blank. A text out is what is wrong with it, said after the name. */
+  parse(text: string): { ok: true; value: T } | { ok: false; problem: string };
+  default: T | undefined;
+  secret: boolean;
+  doc: string;
+}
+
+export class ConfigError extends Error {
+  override name = "ConfigError";
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(
+      `The configuration has ${problems.length === 1 ? "a problem" : `${problems.length} problems`}:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`,
+    );
+    this.problems = problems;
+  }
+}
+
+const required = undefined;
+
+function setting<T>(name: string, parse: Setting<T>["parse"], fallback: T | undefined, doc: string, secret = false): Setting<T> {
+  return { name, parse, default: fallback, secret, doc };
+}
+
+const text = (value: string) => ({ ok: true, value }) as const;
+
+function integer(min: number, max: number): Setting<number>["parse"] {
+  return (value) => {
+    const number = Number(value);
+    return /^\d+$/.test(value) && number >= min && number <= max
+      ? { ok: true, value: number }
+      : { ok: false, problem: `must be an integer from ${min} to ${max}, not "${value}"` };
+  };
+}
+
+const boolean: Setting<boolean>["parse"] = (value) =>
+  value === "1" || value === "true"
+    ? { ok: true, value: true }
+    : value === "0" || value === "false"
+      ? { ok: true, value: false }
+      : { ok: false, problem: `must be true or false, not "${value}"` };
+
+function oneOf<const V extends string>(values: readonly V[]): Setting<V>["parse"] {
+  return (value) =>
+    (values as readonly string[]).includes(value)
+      ? { ok: true, value: value as V }
+      : { ok: false, problem: `must be one of ${values.join(", ")}, not "${value}"` };
+}
+
+/** Kept without a slash at the end, so that paths can be appended. */
+const httpUrl: Setting<string>["parse"] = (value) => {
+  const url = URL.parse(value);
+  if (!url || !/^https?:$/.test(url.protocol) || url.search || url.hash)
+    return { ok: false, problem: `must be an http or https URL without query, not "${value}"` };
+  return { ok: true, value: value.replace(/\/+$/, "") };
+};
+
+const list: Setting<readonly string[]>["parse"] = (value) => ({
+  ok: true,
+  value: value
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== ""),
+});
+
+export const settings = {
+  databaseUrl: setting("HELMR_DATABASE_URL", text, required, "PostgreSQL 15 or newer, as postgres://user:password@host:port/database", true),
+  databasePoolSize: setting("HELMR_DATABASE_POOL_SIZE", integer(2, 500), 16, "connections of this process to PostgreSQL"),
+  host: setting("HELMR_HOST", text, "127.0.0.1", "address to listen on; 0.0.0.0 for every interface"),
+  port: setting("PORT", integer(0, 65_535), 8787, "port to listen on; 0 takes a free one"),
+  publicUrl: setting("HELMR_PUBLIC_URL", httpUrl, "", "URL under which people and programs reach this server; default http://localhost:PORT"),
+  workerUrl: setting(
+    "HELMR_WORKER_URL",
+    httpUrl,
+    "",
+    "URL under which workers reach this server (grants of the fs blob store); default the public URL",
+  ),
+  trustProxy: setting("HELMR_TRUST_PROXY", boolean, false, "take the client's address from X-Forwarded-For: only behind a proxy that sets it"),
+  mode: setting(
+    "HELMR_MODE",
+    oneOf(["local", "self_hosted", "managed"]),
+    "self_hosted",
+    "local: one machine, one-time login link; managed: no setup token",
+  ),
+  stateDirectory: setting(
+    "HELMR_STATE_DIR",
+    text,
+    "",
+    "directory for generated keys and, with the fs store, blobs; needed unless both have their own",
+  ),
+  keysDirectory: setting("HELMR_KEYS_DIR", text, "", "directory of key files, one per purpose; default keys/ in the state directory"),
+  blobStore: setting("HELMR_BLOB_STORE", oneOf(["fs"]), "fs", "where bytes are kept"),
+  blobDirectory: setting("HELMR_BLOB_DIR", text, "", "directory of the fs store; default blobs/ in the state directory"),
+  consoleDirectory: setting("HELMR_CONSOLE_DIR", text, "", "directory of the built web console; without it the server has no console"),
+  packagesDirectory: setting("HELMR_PACKAGES_DIR", text, "", "directory of npm tarballs served under /npm/; without it that path is 404"),
+  enrollmentSecret: setting("HELMR_ENROLLMENT_SECRET", text, "", "secret with which workers of the default group enroll", true),
+  logLevel: setting("HELMR_LOG_LEVEL", oneOf(["debug", "info", "warn", "error", "silent"]), "info", "least severe event that is logged"),
+} as const;
+
+type Value<S> = S extends Setting<infer T> ? T : never;
+export type Config = { readonly [K in keyof typeof settings]: Value<(typeof settings)[K]> };
+
+export function readConfig(environment: Readonly<Record<string, string | undefined>>, overrides: Partial<Config> = {}): Config {
+  const problems: string[] = [];
+  const result: Record<string, unknown> = {};
+  for (const [key, { name, parse, default: fallback }] of Object.entries(settings) as [string, Setting<unknown>][]) {
+    const given = environment[name]?.trim();
+    if (key in overrides) result[key] = overrides[key as keyof Config];
+    else if (given === undefined || given === "") {
+      if (fallback === undefined) problems.push(`${name} is not set: ${settings[key as keyof Config].doc}`);
+      result[key] = fallback;
+    } else {
+      const parsed = parse(given);
+      if (parsed.ok) result[key] = parsed.value;
+      else problems.push(`${name} ${parsed.problem}`);
+    }
+  }
+  const config = derive(result as Config, problems);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(config);
+}
+
+/** Defaults that follow from other settings. */
+function derive(config: Config, problems: string[]): Config {
+  const publicUrl = config.publicUrl || `http://localhost:${config.port}`;
+  const state = config.stateDirectory;
+  if (!state && !(config.keysDirectory && config.blobDirectory)) {
+    problems.push("HELMR_STATE_DIR is not set: give it, or both HELMR_KEYS_DIR and HELMR_BLOB_DIR");
+  }
+  return {
+    ...config,
+    publicUrl,
+    workerUrl: config.workerUrl || publicUrl,
+    keysDirectory: config.keysDirectory || `${state}/keys`,
+    blobDirectory: config.blobDirectory || `${state}/blobs`,
+  };
+}
+
+/** One line per setting, secrets hidden: what `--print-config` shows. */
+export function describeConfig(config: Config): string {
+  return (Object.entries(settings) as [keyof Config, Setting<unknown>][])
+    .map(([key, { name, secret }]) => `${name}=${secret && config[key] ? "(secret)" : String(config[key])}`)
+    .join("\n");
+}
