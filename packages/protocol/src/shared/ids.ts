@@ -13,4 +13,9 @@ export const credentialPrefix = {
   callbackSecret: "hlmr_callback_",
   worker: "hlmr_wk_",
   workerEnrollment: "hlmr_we_",
+  loginSession: "hlmr_ls_",
+  magicLink: "hlmr_ml_",
+  localLogin: "hlmr_ll_",
+  deviceCode: "hlmr_dc_",
+  invitation: "hlmr_inv_",
 } as const;
