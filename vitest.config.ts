@@ -4,12 +4,59 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.ts", "images/**/*.test.ts"], exclude: ["**/*.pg.test.ts", "**/*.vm.test.ts", "**/node_modules/**"] } },
-      { test: { name: "database", include: ["packages/*/src/**/*.pg.test.ts"], globalSetup: ["test/services/global-setup.ts"], testTimeout: 20_000 } },
-      { test: { name: "contract", include: ["test/contract/**/*.contract.ts"], globalSetup: ["test/services/global-setup.ts"], testTimeout: 30_000, hookTimeout: 60_000 } },
-      { test: { name: "vm", include: ["packages/*/src/**/*.vm.test.ts"], fileParallelism: false, testTimeout: 120_000, hookTimeout: 300_000 } },
-      { test: { name: "e2e", include: ["test/e2e/**/*.e2e.ts"], globalSetup: ["test/services/global-setup.ts"], fileParallelism: false, testTimeout: 180_000, hookTimeout: 300_000 } },
-      { test: { name: "chaos", include: ["test/chaos/**/*.chaos.ts"], globalSetup: ["test/services/global-setup.ts"], fileParallelism: false, testTimeout: 600_000, hookTimeout: 300_000 } },
+      {
+        test: {
+          name: "unit",
+          include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.ts", "images/**/*.test.ts"],
+          exclude: ["**/*.pg.test.ts", "**/*.vm.test.ts", "**/node_modules/**"],
+        },
+      },
+      {
+        test: {
+          name: "database",
+          include: ["packages/*/src/**/*.pg.test.ts"],
+          globalSetup: ["test/services/global-setup.ts"],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: "contract",
+          include: ["test/contract/**/*.contract.ts"],
+          globalSetup: ["test/services/global-setup.ts"],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: "vm",
+          include: ["packages/*/src/**/*.vm.test.ts"],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+        },
+      },
+      {
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.e2e.ts"],
+          globalSetup: ["test/services/global-setup.ts"],
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 300_000,
+        },
+      },
+      {
+        test: {
+          name: "chaos",
+          include: ["test/chaos/**/*.chaos.ts"],
+          globalSetup: ["test/services/global-setup.ts"],
+          fileParallelism: false,
+          testTimeout: 600_000,
+          hookTimeout: 300_000,
+        },
+      },
     ],
   },
 });

@@ -1,5 +1,9 @@
 /** Waits on a condition with a deadline; tests never sleep for a fixed time. */
-export async function until<T>(what: string, condition: () => Promise<T | undefined | false | null> | T | undefined | false | null, timeoutMs = 10_000): Promise<T> {
+export async function until<T>(
+  what: string,
+  condition: () => Promise<T | undefined | false | null> | T | undefined | false | null,
+  timeoutMs = 10_000,
+): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (let pause = 2; ; pause = Math.min(pause * 2, 100)) {
     const value = await condition();

@@ -58,7 +58,15 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   for (let attempt = 1; ; attempt += 1) {
     const port = options.port ?? (await freePort());
     try {
-      return await startServer({ home, user, data, port, password, log: join(options.directory, "postgres.log"), settings: options.settings ?? {} });
+      return await startServer({
+        home,
+        user,
+        data,
+        port,
+        password,
+        log: join(options.directory, "postgres.log"),
+        settings: options.settings ?? {},
+      });
     } catch (error) {
       if (attempt === 3) throw error;
       await delay(300 * attempt);
@@ -91,7 +99,17 @@ async function initialise({ home, user, data, directory }: Initialise): Promise<
   try {
     await run(
       join(home, "bin", "initdb"),
-      ["-D", staging, "--username=helmr", `--pwfile=${readable}`, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-sync"],
+      [
+        "-D",
+        staging,
+        "--username=helmr",
+        `--pwfile=${readable}`,
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--data-checksums",
+        "--no-sync",
+      ],
       { uid: user?.uid, gid: user?.gid, cwd: "/", env: { PATH: process.env["PATH"] }, timeout: startTimeoutMs },
     );
   } catch (cause) {
@@ -129,7 +147,12 @@ async function startServer(input: StartServer): Promise<RunningCluster> {
     ...input.settings,
   };
   const log = await open(input.log, "a", 0o600);
-  const postgres = [join(input.home, "bin", "postgres"), "-D", input.data, ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])];
+  const postgres = [
+    join(input.home, "bin", "postgres"),
+    "-D",
+    input.data,
+    ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+  ];
   const identity = input.user ? ["--reuid", String(input.user.uid), "--regid", String(input.user.gid), "--clear-groups"] : [];
   const child = spawn("setpriv", [...identity, "--pdeathsig", "INT", "--", ...postgres], {
     cwd: "/",

@@ -14,7 +14,16 @@ export async function unprivilegedUser(): Promise<SystemUser | null> {
   if (process.getuid?.() !== 0) return null;
   const found = await lookUp();
   if (found) return found;
-  await run("useradd", ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", userName]).catch(
+  await run("useradd", [
+    "--system",
+    "--user-group",
+    "--no-create-home",
+    "--home-dir",
+    "/nonexistent",
+    "--shell",
+    "/usr/sbin/nologin",
+    userName,
+  ]).catch(
     // Two preparations at once: whoever came second finds the user below.
     () => undefined,
   );
