@@ -9,7 +9,7 @@ describe("readConfig()", () => {
     expect(config).toMatchObject({
       publicUrl: "http://localhost:9000",
       workerUrl: "http://localhost:9000",
-      keysDirectory: "/var/lib/helmr/keys",
+      keyFile: "/var/lib/helmr/keys.json",
       blobDirectory: "/var/lib/helmr/blobs",
     });
     expect(Object.isFrozen(config)).toBe(true);

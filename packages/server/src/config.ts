@@ -89,13 +89,14 @@ export const settings = {
     "self_hosted",
     "local: one machine, one-time login link; managed: no setup token",
   ),
-  stateDirectory: setting(
-    "HELMR_STATE_DIR",
+  stateDirectory: setting("HELMR_STATE_DIR", text, "", "directory for the key file and, with the fs store, blobs; needed unless both are given"),
+  keyFile: setting(
+    "HELMR_KEY_FILE",
     text,
     "",
-    "directory for generated keys and, with the fs store, blobs; needed unless both have their own",
+    "file with the key ring (src/key-ring.ts); default keys.json in the state directory, made at first start in local mode",
   ),
-  keysDirectory: setting("HELMR_KEYS_DIR", text, "", "directory of key files, one per purpose; default keys/ in the state directory"),
+  keyRing: setting("HELMR_KEY_RING", text, "", "the key ring itself, instead of a file", true),
   blobStore: setting("HELMR_BLOB_STORE", oneOf(["fs"]), "fs", "where bytes are kept"),
   blobDirectory: setting("HELMR_BLOB_DIR", text, "", "directory of the fs store; default blobs/ in the state directory"),
   consoleDirectory: setting("HELMR_CONSOLE_DIR", text, "", "directory of the built web console; without it the server has no console"),
@@ -131,14 +132,14 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
 function derive(config: Config, problems: string[]): Config {
   const publicUrl = config.publicUrl || `http://localhost:${config.port}`;
   const state = config.stateDirectory;
-  if (!state && !(config.keysDirectory && config.blobDirectory)) {
-    problems.push("HELMR_STATE_DIR is not set: give it, or both HELMR_KEYS_DIR and HELMR_BLOB_DIR");
+  if (!state && !((config.keyFile || config.keyRing) && config.blobDirectory)) {
+    problems.push("HELMR_STATE_DIR is not set: give it, or a key ring (HELMR_KEY_FILE or HELMR_KEY_RING) and HELMR_BLOB_DIR");
   }
   return {
     ...config,
     publicUrl,
     workerUrl: config.workerUrl || publicUrl,
-    keysDirectory: config.keysDirectory || `${state}/keys`,
+    keyFile: config.keyFile || `${state}/keys.json`,
     blobDirectory: config.blobDirectory || `${state}/blobs`,
   };
 }
