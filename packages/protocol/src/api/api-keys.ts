@@ -27,7 +27,9 @@ export const apiKeyView = z
   .meta({ id: "ApiKey" });
 export type ApiKey = z.output<typeof apiKeyView>;
 
-export const apiKeyCreatedView = apiKeyView.extend({ raw_key: z.string().meta({ description: "shown once" }) }).meta({ id: "ApiKeyCreated" });
+export const apiKeyCreatedView = apiKeyView
+  .extend({ raw_key: z.string().meta({ description: "shown once" }) })
+  .meta({ id: "ApiKeyCreated" });
 export type ApiKeyCreated = z.output<typeof apiKeyCreatedView>;
 
 const scope = z

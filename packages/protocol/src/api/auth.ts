@@ -4,7 +4,9 @@ import { plainText, slug, title } from "../shared/index.ts";
 import { endpoint } from "./endpoint.ts";
 import { authFlowErrorBody, exampleId, exampleTime, id, timestamp } from "./fields.ts";
 
-export const authMethodsView = z.object({ github: z.boolean(), magic_link: z.boolean(), local_link: z.boolean() }).meta({ id: "AuthMethods" });
+export const authMethodsView = z
+  .object({ github: z.boolean(), magic_link: z.boolean(), local_link: z.boolean() })
+  .meta({ id: "AuthMethods" });
 export type AuthMethods = z.output<typeof authMethodsView>;
 
 /** A path of this server. Browsers read `//` and `/\` as another host and drop tabs and line breaks before they look. */
@@ -18,7 +20,10 @@ const next = z.string().refine(isLocalPath, "must be a path of this server, such
 /** Lower case and trimmed: one address, one user. */
 export const email = plainText()
   .transform((text) => text.trim().toLowerCase())
-  .refine((text) => text.length <= 254 && /^[^\s@<>",;]+@[^\s@<>",;]+\.[^\s@<>",;.]+$|^[^\s@<>",;]+@localhost$/.test(text), "must be an e-mail address")
+  .refine(
+    (text) => text.length <= 254 && /^[^\s@<>",;]+@[^\s@<>",;]+\.[^\s@<>",;.]+$|^[^\s@<>",;]+@localhost$/.test(text),
+    "must be an e-mail address",
+  )
   .meta({ format: "email" });
 
 const secretText = plainText().refine((text) => text.trim() !== "" && text.length <= 4_096, "must be a token as it was given out");
@@ -64,7 +69,9 @@ export type DeviceStart = z.output<typeof deviceStartView>;
 
 /** A refused body is answered with the error `invalid_request`. */
 export const deviceTokenBody = z.strictObject({ device_code: secretText });
-export const deviceTokenView = z.object({ access_token: z.string(), token_type: z.literal("bearer"), expires_in_seconds: z.int() }).meta({ id: "DeviceToken" });
+export const deviceTokenView = z
+  .object({ access_token: z.string(), token_type: z.literal("bearer"), expires_in_seconds: z.int() })
+  .meta({ id: "DeviceToken" });
 export type DeviceToken = z.output<typeof deviceTokenView>;
 export const devicePendingView = z.object({ error: z.literal("authorization_pending") }).meta({ id: "DevicePending" });
 export const deviceTokenErrors = ["access_denied", "expired_token", "invalid_request"] as const;
@@ -235,7 +242,10 @@ export const authEndpoints = {
     response: deviceTokenView,
     statuses: [200],
     otherResponses: { 202: devicePendingView, 400: deviceTokenErrorView },
-    example: { body: { device_code: "hlmr_dc_0f1e2d" }, response: { access_token: "kV9c".repeat(11), token_type: "bearer", expires_in_seconds: 2_592_000 } },
+    example: {
+      body: { device_code: "hlmr_dc_0f1e2d" },
+      response: { access_token: "kV9c".repeat(11), token_type: "bearer", expires_in_seconds: 2_592_000 },
+    },
   }),
   deviceStatus: endpoint({
     id: "auth.deviceStatus",

@@ -20,11 +20,20 @@ export const chunkPageView = z.object({ chunks: z.array(chunkView) }).meta({ id:
 export type ChunkPage = z.output<typeof chunkPageView>;
 
 export const streamTerminalView = z
-  .object({ resource_kind: z.enum(["workspace_exec", "workspace_pty"]), resource_id: id, stream: z.string(), state: z.string(), cursor: count, error: json.optional() })
+  .object({
+    resource_kind: z.enum(["workspace_exec", "workspace_pty"]),
+    resource_id: id,
+    stream: z.string(),
+    state: z.string(),
+    cursor: count,
+    error: json.optional(),
+  })
   .meta({ id: "StreamTerminal" });
 export type StreamTerminal = z.output<typeof streamTerminalView>;
 
-export const streamErrorView = z.object({ code: z.string(), message: z.string().optional(), cursor: count.optional() }).meta({ id: "StreamError" });
+export const streamErrorView = z
+  .object({ code: z.string(), message: z.string().optional(), cursor: count.optional() })
+  .meta({ id: "StreamError" });
 export type StreamError = z.output<typeof streamErrorView>;
 
 /** After any of the last three the stream closes. The frame id is the chunk's `offset_end`, else the present cursor. */

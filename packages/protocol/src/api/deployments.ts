@@ -1,9 +1,20 @@
 /** Deployments with their tasks and sandboxes (http §9). */
 import * as z from "zod";
-import { apiVersion, bundleFormatVersion, cursorQuery, followQuery, isUuid, limitQuery, plainText, scopeFields, uuidParam, workerProtocolVersion } from "../shared/index.ts";
+import {
+  apiVersion,
+  bundleFormatVersion,
+  cursorQuery,
+  followQuery,
+  isUuid,
+  limitQuery,
+  plainText,
+  scopeFields,
+  uuidParam,
+  workerProtocolVersion,
+} from "../shared/index.ts";
 import { endpoint } from "./endpoint.ts";
 import { count, exampleId, exampleTime, id, timestamp } from "./fields.ts";
-import { eventPageView, eventView } from "./runs.ts";
+import { eventPageView, eventView } from "./run-events.ts";
 
 export const deploymentStatuses = ["queued", "building", "deployed", "failed"] as const;
 export type DeploymentStatus = (typeof deploymentStatuses)[number];

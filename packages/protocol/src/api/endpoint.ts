@@ -22,7 +22,14 @@ export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 export type Family = "environment" | "account" | "unprefixed" | "public" | "root";
 
 /** What a `public` or `root` endpoint accepts instead of an API key or a user session. */
-export type PublicCredential = "none" | "stream_token" | "completion_token" | "callback_secret" | "flow_cookie" | "login_token" | "any_session";
+export type PublicCredential =
+  | "none"
+  | "stream_token"
+  | "completion_token"
+  | "callback_secret"
+  | "flow_cookie"
+  | "login_token"
+  | "any_session";
 
 /** One permission, all of several, any of several, or none beyond being signed in. */
 export type PermissionRule = Permission | { all: readonly Permission[] } | { any: readonly Permission[] } | "none";
@@ -62,7 +69,10 @@ export interface Endpoint<
   /** A session route that also exists as `sessions/by-external-id...` (http §3). */
   byExternalId?: boolean;
   /** Something other than JSON in or out. */
-  media?: { request?: "multipart/form-data" | "application/x-tar"; response?: "application/octet-stream" | "text/html" | "application/x-tar" };
+  media?: {
+    request?: "multipart/form-data" | "application/x-tar";
+    response?: "application/octet-stream" | "text/html" | "application/x-tar";
+  };
   /** Headers of the success answer with one sentence each. */
   responseHeaders?: Readonly<Record<string, string>>;
   /** Examples for OpenAPI: a request body and an answer that validate against the schemas (a test proves it). */
@@ -75,10 +85,10 @@ export function endpoint<P extends z.ZodType, Q extends z.ZodType, B extends z.Z
   return definition;
 }
 
-export type BodyOf<E> = E extends Endpoint<z.ZodType, z.ZodType, infer B, z.ZodType> ? z.output<B> : never;
-export type QueryOf<E> = E extends Endpoint<z.ZodType, infer Q, z.ZodType, z.ZodType> ? z.output<Q> : never;
-export type ParamsOf<E> = E extends Endpoint<infer P, z.ZodType, z.ZodType, z.ZodType> ? z.output<P> : never;
+export type BodyOf<E> = E extends Endpoint<z.ZodType, z.ZodType, infer B> ? z.output<B> : never;
+export type QueryOf<E> = E extends Endpoint<z.ZodType, infer Q> ? z.output<Q> : never;
+export type ParamsOf<E> = E extends Endpoint<infer P> ? z.output<P> : never;
 export type ResponseOf<E> = E extends Endpoint<z.ZodType, z.ZodType, z.ZodType, infer R> ? z.output<R> : never;
 /** What a client writes: before trimming, defaults and normal forms. */
-export type BodyInputOf<E> = E extends Endpoint<z.ZodType, z.ZodType, infer B, z.ZodType> ? z.input<B> : never;
-export type QueryInputOf<E> = E extends Endpoint<z.ZodType, infer Q, z.ZodType, z.ZodType> ? z.input<Q> : never;
+export type BodyInputOf<E> = E extends Endpoint<z.ZodType, z.ZodType, infer B> ? z.input<B> : never;
+export type QueryInputOf<E> = E extends Endpoint<z.ZodType, infer Q> ? z.input<Q> : never;

@@ -118,7 +118,9 @@ export const execEndpoints = {
     errors: ["idempotency_fingerprint_mismatch", "workspace_writer_active", ...mountErrors],
     example: {
       body: { command: ["npm", "test"] },
-      response: { exec: { ...exampleExec, state: "queued", process_id: undefined, exit_code: undefined, started_at: undefined, exited_at: undefined } },
+      response: {
+        exec: { ...exampleExec, state: "queued", process_id: undefined, exit_code: undefined, started_at: undefined, exited_at: undefined },
+      },
     },
   }),
   list: endpoint({

@@ -19,7 +19,14 @@ export const cursor = z.int().min(0);
 export const errorBody = z.object({ error: z.string(), code: z.string().optional() }).meta({ id: "Error" });
 export type ErrorBody = z.output<typeof errorBody>;
 
-export const authFlowErrorKinds = ["invalid_token", "wrong_account", "no_account", "already_member", "disabled_member", "unauthenticated"] as const;
+export const authFlowErrorKinds = [
+  "invalid_token",
+  "wrong_account",
+  "no_account",
+  "already_member",
+  "disabled_member",
+  "unauthenticated",
+] as const;
 export const authFlowErrorBody = z.object({ error: z.string(), error_kind: z.enum(authFlowErrorKinds) }).meta({ id: "AuthFlowError" });
 export type AuthFlowErrorBody = z.output<typeof authFlowErrorBody>;
 

@@ -21,7 +21,9 @@ export const fileEntryView = z
   .meta({ id: "FileEntry" });
 export type FileEntry = z.output<typeof fileEntryView>;
 
-export const filePageView = z.object({ path: z.string(), entries: z.array(fileEntryView), next_cursor: z.string().optional() }).meta({ id: "FilePage" });
+export const filePageView = z
+  .object({ path: z.string(), entries: z.array(fileEntryView), next_cursor: z.string().optional() })
+  .meta({ id: "FilePage" });
 export type FilePage = z.output<typeof filePageView>;
 
 /** What is wrong with a path inside a workspace, as a predicate. */

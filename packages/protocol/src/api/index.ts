@@ -13,6 +13,7 @@ export * from "./paths.ts";
 export * from "./projects.ts";
 export * from "./ptys.ts";
 export * from "./public-access-tokens.ts";
+export * from "./run-events.ts";
 export * from "./runs.ts";
 export * from "./schedules.ts";
 export * from "./secrets.ts";

@@ -6,7 +6,13 @@ import { apiEndpointList, routePaths } from "./index.ts";
 import { openApiDocument } from "./openapi.ts";
 import { SchemaComponents } from "./openapi-schemas.ts";
 
-type Operation = { operationId: string; tags: string[]; security: unknown[]; parameters?: { $ref: string }[]; responses: Record<string, unknown> };
+type Operation = {
+  operationId: string;
+  tags: string[];
+  security: unknown[];
+  parameters?: { $ref: string }[];
+  responses: Record<string, unknown>;
+};
 
 describe("the OpenAPI document", () => {
   let document: JsonObject;
@@ -56,7 +62,9 @@ describe("the OpenAPI document", () => {
     const parameters = (document["components"] as { parameters: Record<string, { name: string; in: string }> }).parameters;
     for (const [route, operation] of operations) {
       const placeholders = [...route.matchAll(/\{(\w+)\}/g)].map((match) => match[1]!);
-      const inPath = (operation.parameters ?? []).map(({ $ref }) => parameters[$ref.slice("#/components/parameters/".length)]!).filter((parameter) => parameter.in === "path");
+      const inPath = (operation.parameters ?? [])
+        .map(({ $ref }) => parameters[$ref.slice("#/components/parameters/".length)]!)
+        .filter((parameter) => parameter.in === "path");
       expect(inPath.map((parameter) => parameter.name).sort(), route).toEqual(placeholders.sort());
     }
   });
@@ -73,7 +81,8 @@ describe("the OpenAPI document", () => {
   });
 
   test("errors carry the codes of their status", () => {
-    const responses = (document["components"] as { responses: Record<string, { content: Record<string, { examples: JsonObject }> }> }).responses;
+    const responses = (document["components"] as { responses: Record<string, { content: Record<string, { examples: JsonObject }> }> })
+      .responses;
     const codes = (key: string) => Object.keys(responses[key]!.content["application/json"]!.examples).sort();
     expect(codes("sessions.start.202")).toEqual(["idempotency_pending"]);
     expect(codes("streams.appendInput.410")).toEqual(["session_expired"]);
@@ -90,7 +99,8 @@ describe("the OpenAPI document", () => {
   test("no two schemas claim one name", () => {
     const components = new SchemaComponents();
     for (const { body, response, events, otherResponses } of apiEndpointList) {
-      for (const schema of [body, response, ...Object.values(events ?? {}), ...Object.values(otherResponses ?? {})]) if (schema) components.convert(schema);
+      for (const schema of [body, response, ...Object.values(events ?? {}), ...Object.values(otherResponses ?? {})])
+        if (schema) components.convert(schema);
     }
     expect([...components.conflicts]).toEqual([]);
     expect(Object.keys(components.schemas)).toEqual(expect.arrayContaining(["Run", "Session", "PendingWait", "Chunk", "Me"]));

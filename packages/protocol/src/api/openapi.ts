@@ -3,7 +3,7 @@
  * request body, responses), because environment routes stand under two or four paths.
  */
 import { apiVersion, errorDefinitions, type ErrorCode, type Json, type JsonObject } from "../shared/index.ts";
-import type { Endpoint } from "./endpoint.ts";
+import type { Endpoint, PublicCredential } from "./endpoint.ts";
 import { errorBody } from "./fields.ts";
 import { parameterSchemas, reference, SchemaComponents } from "./openapi-schemas.ts";
 import { externalIdQuery, pathParams, type RoutePath, routePaths, scopeParams } from "./paths.ts";
@@ -47,30 +47,24 @@ const securitySchemes: Record<string, JsonObject> = {
   flowCookie: { type: "apiKey", in: "cookie", name: "__Host-helmr_auth_flow", description: "`helmr_auth_flow_dev` on plain http" },
 };
 
-const userSession: Json = [{ sessionCookie: [] }, { sessionToken: [] }];
+const publicSecurity: Record<PublicCredential, Json> = {
+  none: [],
+  stream_token: [{ streamToken: [] }],
+  completion_token: [{ completionToken: [] }],
+  callback_secret: [],
+  flow_cookie: [{ flowCookie: [] }],
+  login_token: [],
+  any_session: [{ sessionCookie: [] }, { sessionToken: [] }, {}],
+};
 
 function security(endpoint: Endpoint, route: RoutePath): Json {
-  switch (route.caller) {
-    case "api_key":
-      return [{ apiKey: [] }];
-    case "user_session":
-      return userSession;
-    case "either":
-      return [{ apiKey: [] }, { sessionCookie: [] }, { sessionToken: [] }];
-    case "public":
-      switch (endpoint.credential) {
-        case "stream_token":
-          return [{ streamToken: [] }];
-        case "completion_token":
-          return [{ completionToken: [] }];
-        case "flow_cookie":
-          return [{ flowCookie: [] }];
-        case "any_session":
-          return [{ sessionCookie: [] }, { sessionToken: [] }, {}];
-        default:
-          return [];
-      }
-  }
+  const callers: Record<RoutePath["caller"], Json> = {
+    api_key: [{ apiKey: [] }],
+    user_session: [{ sessionCookie: [] }, { sessionToken: [] }],
+    either: [{ apiKey: [] }, { sessionCookie: [] }, { sessionToken: [] }],
+    public: publicSecurity[endpoint.credential ?? "none"],
+  };
+  return callers[route.caller];
 }
 
 const statusTexts: Record<number, string> = {
@@ -124,7 +118,13 @@ class Document {
 
   #queryParameter(name: string): JsonObject {
     const [parameter] = parameterSchemas(this.schemas, externalIdQuery);
-    return { name, in: "query", required: true, ...(parameter?.description ? { description: parameter.description } : {}), schema: { type: "string" } };
+    return {
+      name,
+      in: "query",
+      required: true,
+      ...(parameter?.description ? { description: parameter.description } : {}),
+      schema: { type: "string" },
+    };
   }
 
   #pathParameter(name: "project" | "environment", description: string): JsonObject {
@@ -142,7 +142,13 @@ class Document {
       if (!schema) continue;
       for (const { name, required, description, schema: own } of parameterSchemas(this.schemas, schema)) {
         const key = `${endpoint.id}.${name}`;
-        this.parameters[key] = { name, in: place, ...(required || place === "path" ? { required: true } : {}), ...(description ? { description } : {}), schema: own };
+        this.parameters[key] = {
+          name,
+          in: place,
+          ...(required || place === "path" ? { required: true } : {}),
+          ...(description ? { description } : {}),
+          schema: own,
+        };
         list.push({ name, in: place, key });
       }
     }
@@ -154,7 +160,8 @@ class Document {
     const schema = this.schemas.named(`${pascal(endpoint.id)}Request`, endpoint.body);
     const example = endpoint.example?.body as Json | undefined;
     const json: JsonObject = { schema, ...(example === undefined ? {} : { example: plain(example) }) };
-    const content: JsonObject = endpoint.media?.request === "multipart/form-data" ? { "multipart/form-data": multipart(schema) } : { "application/json": json };
+    const content: JsonObject =
+      endpoint.media?.request === "multipart/form-data" ? { "multipart/form-data": multipart(schema) } : { "application/json": json };
     this.requestBodies[endpoint.id] = { required: true, content };
     return { $ref: `#/components/requestBodies/${endpoint.id}` };
   }
@@ -170,7 +177,8 @@ class Document {
     for (const status of [...codes.keys(), ...(endpoint.errorStatuses ?? []), 500]) statuses.add(status);
     for (const status of statuses) {
       const own = codes.get(status) ?? [];
-      responses[status] = own.length > 0 ? this.#response(endpoint, status, errorResponse(status, own)) : { $ref: `#/components/responses/Error${status}` };
+      responses[status] =
+        own.length > 0 ? this.#response(endpoint, status, errorResponse(status, own)) : { $ref: `#/components/responses/Error${status}` };
     }
     for (const [status, schema] of Object.entries(endpoint.otherResponses ?? {})) {
       const content = { "application/json": { schema: this.schemas.convert(schema) } };
@@ -195,7 +203,8 @@ class Document {
     if (endpoint.media?.response) content[endpoint.media.response] = {};
     if (endpoint.events) content["text/event-stream"] = this.#events(endpoint.events);
     const headers: JsonObject = { "Helmr-API-Version": { $ref: "#/components/headers/HelmrApiVersion" } };
-    for (const [name, description] of Object.entries(endpoint.responseHeaders ?? {})) headers[name] = { description, schema: { type: "string" } };
+    for (const [name, description] of Object.entries(endpoint.responseHeaders ?? {}))
+      headers[name] = { description, schema: { type: "string" } };
     return {
       description: statusTexts[status] ?? String(status),
       ...(endpoint.family === "root" ? {} : { headers }),

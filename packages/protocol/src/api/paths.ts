@@ -1,7 +1,7 @@
 /** Where an endpoint is reachable (http §1.3, §3) and how its path is filled in. */
 import * as z from "zod";
 import { externalId, isUuid, namePattern } from "../shared/index.ts";
-import type { Endpoint } from "./endpoint.ts";
+import type { Endpoint, Family } from "./endpoint.ts";
 
 export const apiPrefix = "/api";
 export const environmentPrefix = "/api/projects/{project}/environments/{environment}";
@@ -16,10 +16,7 @@ export const scopeParams = z.object({ project: scopePart("project"), environment
 
 /** The query of every by-external-id route; a blank id is 400. */
 export const externalIdQuery = z.object({
-  external_id: externalId()
-    .optional()
-    .refine((id) => id !== undefined, "external_id is required")
-    .transform((id) => id as string),
+  external_id: externalId().refine((id) => id !== undefined, "is required"),
 });
 
 export interface RoutePath {
@@ -31,27 +28,24 @@ export interface RoutePath {
   byExternalId: boolean;
 }
 
+const placesOf: Record<Family, readonly Omit<RoutePath, "byExternalId">[]> = {
+  environment: [
+    { path: apiPrefix, caller: "api_key" },
+    { path: environmentPrefix, caller: "user_session" },
+  ],
+  account: [{ path: apiPrefix, caller: "user_session" }],
+  unprefixed: [{ path: apiPrefix, caller: "either" }],
+  public: [{ path: apiPrefix, caller: "public" }],
+  root: [{ path: "", caller: "public" }],
+};
+
 /** Every path an endpoint is registered under, the un-prefixed one first. */
-export function routePaths(endpoint: Pick<Endpoint, "path" | "family" | "byExternalId" | "credential">): RoutePath[] {
+export function routePaths(endpoint: Pick<Endpoint, "path" | "family" | "byExternalId">): RoutePath[] {
   const forms = [{ path: endpoint.path, byExternalId: false }];
   if (endpoint.byExternalId) forms.push({ path: endpoint.path.replace("{id}", "by-external-id"), byExternalId: true });
-  return forms.flatMap(({ path, byExternalId }): RoutePath[] => {
-    switch (endpoint.family) {
-      case "environment":
-        return [
-          { path: apiPrefix + path, caller: "api_key", byExternalId },
-          { path: environmentPrefix + path, caller: "user_session", byExternalId },
-        ];
-      case "account":
-        return [{ path: apiPrefix + path, caller: "user_session", byExternalId }];
-      case "unprefixed":
-        return [{ path: apiPrefix + path, caller: "either", byExternalId }];
-      case "public":
-        return [{ path: apiPrefix + path, caller: "public", byExternalId }];
-      case "root":
-        return [{ path, caller: "public", byExternalId }];
-    }
-  });
+  return forms.flatMap((form) =>
+    placesOf[endpoint.family].map((place) => ({ path: place.path + form.path, caller: place.caller, byExternalId: form.byExternalId })),
+  );
 }
 
 /** Names of the placeholders in a path, in order. */

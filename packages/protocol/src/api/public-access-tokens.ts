@@ -11,9 +11,7 @@ const sessionRef = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("id"), id: uuidValue() }),
   z.strictObject({
     type: z.literal("external_id"),
-    external_id: externalId()
-      .refine((text) => text !== undefined, "must not be blank")
-      .transform((text) => text as string),
+    external_id: externalId().refine((text) => text !== undefined, "must not be blank"),
   }),
 ]);
 

@@ -49,7 +49,8 @@ const value = <S extends z.ZodType>(schema: S, input: unknown): z.output<S> => s
 
 describe("session start", () => {
   test.each(["options", "bundle", "source", "deployment_id", "version"])("refuses the key %s, whatever it holds", (key) => {
-    for (const given of [null, "", {}, "x"]) expect(text(sessionStartBody, { task_id: "a", [key]: given })).toBe(`${key} is not accepted for session start`);
+    for (const given of [null, "", {}, "x"])
+      expect(text(sessionStartBody, { task_id: "a", [key]: given })).toBe(`${key} is not accepted for session start`);
     expect(text(sessionStartAndWaitBody, { task_id: "a", [key]: 1 })).toBe(`${key} is not accepted for session start`);
   });
   test("ignores what it does not know, also inside", () => {
@@ -73,7 +74,10 @@ describe("session start", () => {
     [{ enabled: false }, { enabled: false }],
     [{ enabled: false, maxAttempts: 3 }, { enabled: false }],
     [{ maxAttempts: 1 }, { enabled: true, maxAttempts: 1 }],
-    [{ enabled: true, maxAttempts: 10, backoff: { minMs: 1, maxMs: 2, factor: 0.5, jitter: "none" } }, { enabled: true, maxAttempts: 10, backoff: { minMs: 1, maxMs: 2, factor: 0.5, jitter: "none" } }],
+    [
+      { enabled: true, maxAttempts: 10, backoff: { minMs: 1, maxMs: 2, factor: 0.5, jitter: "none" } },
+      { enabled: true, maxAttempts: 10, backoff: { minMs: 1, maxMs: 2, factor: 0.5, jitter: "none" } },
+    ],
   ])("retry %j", (retry, result) => expect(value(sessionStartBody, { task_id: "a", retry }).retry).toEqual(result));
   test.each([
     [{}, "retry.maxAttempts is required unless enabled is false"],
@@ -88,7 +92,8 @@ describe("session start", () => {
   test("timeout_seconds: 0 and absent are 30, above 300 is 300", () => {
     const seconds = (given?: number) => value(sessionStartAndWaitBody, { task_id: "a", timeout_seconds: given }).timeout_seconds;
     expect([seconds(), seconds(0), seconds(1), seconds(300), seconds(301), seconds(1e9)]).toEqual([30, 30, 1, 300, 300, 300]);
-    for (const bad of [-1, 1.5, "5"]) expect(text(sessionStartAndWaitBody, { task_id: "a", timeout_seconds: bad })).toContain("timeout_seconds must");
+    for (const bad of [-1, 1.5, "5"])
+      expect(text(sessionStartAndWaitBody, { task_id: "a", timeout_seconds: bad })).toContain("timeout_seconds must");
   });
   test("update is strict and refuses metadata that is no object", () => {
     expect(text(sessionUpdateBody, { status: "closed" })).toBe('unknown field "status"');
@@ -96,7 +101,8 @@ describe("session start", () => {
     expect(value(sessionUpdateBody, {})).toEqual({});
   });
   test("a blank external_id in the query is refused", () => {
-    for (const given of [{}, { external_id: "" }, { external_id: "  " }]) expect(text(externalIdQuery, given)).toBe("external_id is required");
+    for (const given of [{}, { external_id: "" }, { external_id: "  " }])
+      expect(text(externalIdQuery, given)).toBe("external_id is required");
     expect(value(externalIdQuery, { external_id: " a " })).toEqual({ external_id: "a" });
   });
 });
@@ -117,11 +123,19 @@ describe("streams", () => {
   const scope = { type: "session.input.send", stream: "approvals", session: { type: "id", id: uuid } };
   test("public access tokens", () => {
     expect(value(publicAccessTokenCreateBody, { scope })).toEqual({ scope });
-    expect(value(publicAccessTokenCreateBody, { scope: { ...scope, session: { type: "external_id", external_id: " a " } } }).scope.session).toEqual({ type: "external_id", external_id: "a" });
+    expect(
+      value(publicAccessTokenCreateBody, { scope: { ...scope, session: { type: "external_id", external_id: " a " } } }).scope.session,
+    ).toEqual({ type: "external_id", external_id: "a" });
     expect(text(publicAccessTokenCreateBody, { scope, max_uses: 0 })).toContain("max_uses must be an integer between 1");
-    expect(text(publicAccessTokenCreateBody, { scope: { ...scope, session: { type: "id", external_id: "a" } } })).toBe("scope.session.id is required");
-    expect(text(publicAccessTokenCreateBody, { scope: { ...scope, session: { type: "name" } } })).toBe('scope.session.type must be one of "id", "external_id"');
-    expect(text(publicAccessTokenCreateBody, { scope: { ...scope, type: "session.output.append" } })).toContain("scope.type must be one of");
+    expect(text(publicAccessTokenCreateBody, { scope: { ...scope, session: { type: "id", external_id: "a" } } })).toBe(
+      "scope.session.id is required",
+    );
+    expect(text(publicAccessTokenCreateBody, { scope: { ...scope, session: { type: "name" } } })).toBe(
+      'scope.session.type must be one of "id", "external_id"',
+    );
+    expect(text(publicAccessTokenCreateBody, { scope: { ...scope, type: "session.output.append" } })).toContain(
+      "scope.type must be one of",
+    );
   });
 });
 
@@ -183,12 +197,15 @@ describe("schedules", () => {
   const body = { deduplication_key: "daily", task: "a", cron: "0 9 * * *" };
   test("cron has exactly five fields", () => {
     expect(value(scheduleCreateBody, { ...body, cron: "  */5  9-17 1,15 JAN mon-fri " }).cron).toBe("*/5 9-17 1,15 JAN mon-fri");
-    for (const cron of ["@daily", "0 0 9 * * *", "0 9 * *", "", "TZ=UTC 9 * * *"]) expect(text(scheduleCreateBody, { ...body, cron })).toContain("cron must have exactly five fields");
+    for (const cron of ["@daily", "0 0 9 * * *", "0 9 * *", "", "TZ=UTC 9 * * *"])
+      expect(text(scheduleCreateBody, { ...body, cron })).toContain("cron must have exactly five fields");
   });
   test("time zones", () => {
     expect(value(scheduleCreateBody, body).timezone).toBe("UTC");
     expect(value(scheduleCreateBody, { ...body, timezone: "utc" }).timezone).toBe("UTC");
-    expect(value(scheduleCreateBody, { ...body, timezone: "America/Argentina/Buenos_Aires" }).timezone).toBe("America/Argentina/Buenos_Aires");
+    expect(value(scheduleCreateBody, { ...body, timezone: "America/Argentina/Buenos_Aires" }).timezone).toBe(
+      "America/Argentina/Buenos_Aires",
+    );
     for (const zone of ["+01:00", "Mars/Olympus", "Europe / Berlin"]) expect(isTimeZone(zone), zone).toBe(false);
   });
   test("options ignore what they do not know but refuse deployment_id and version", () => {
@@ -207,7 +224,9 @@ describe("deployments and secrets", () => {
   const content_hash = `sha256:${"a".repeat(64)}`;
   test("blank and 0 mean the current version", () => {
     const current = { content_hash, api_version: "2026-06-06", bundle_format_version: 2, worker_protocol_version: "helmr.worker.v1" };
-    expect(value(deploymentMetadataBody, { content_hash, api_version: "", bundle_format_version: 0, worker_protocol_version: "" })).toEqual(current);
+    expect(value(deploymentMetadataBody, { content_hash, api_version: "", bundle_format_version: 0, worker_protocol_version: "" })).toEqual(
+      current,
+    );
     expect(value(deploymentMetadataBody, current)).toEqual(current);
     expect(text(deploymentMetadataBody, { content_hash, bundle_format_version: 1 })).toBe("bundle_format_version must be 2");
     expect(text(deploymentMetadataBody, { content_hash, api_version: "2020-01-01" })).toBe("api_version must be 2026-06-06");
@@ -261,7 +280,8 @@ describe("workspaces, files, execs, terminals", () => {
     expect(text(execCreateBody, { command: ["ls", "\t"] })).toBe("command[1] must not be blank");
     expect(text(execCreateBody, { command: ["a\0"] })).toBe("command[0] must not contain NUL characters");
     expect(text(execCreateBody, { command: [] })).toBe("command must not be empty");
-    for (const cwd of ["a", "/a/..", ""]) expect(text(execCreateBody, { command: ["ls"], cwd })).toBe("cwd must be an absolute path without ..");
+    for (const cwd of ["a", "/a/..", ""])
+      expect(text(execCreateBody, { command: ["ls"], cwd })).toBe("cwd must be an absolute path without ..");
     expect(text(execCreateBody, { command: ["ls"], env: { "A=B": "" } })).toContain("must have a name without =");
     expect(text(execCreateBody, { command: ["ls"], env: { A: "\0" } })).toBe("env.A must not contain NUL characters");
     expect(text(execCreateBody, { command: ["ls"], filesystem_mode: "write" })).toBe('unknown field "filesystem_mode"');
@@ -283,21 +303,27 @@ describe("accounts", () => {
     const key = { name: " ci ", expires_in_days: null, permissions: [{ scopes: apiKeyScopes }] };
     expect(value(apiKeyCreateBody, key).name).toBe("ci");
     for (const days of [30, 90, 365]) expect(text(apiKeyCreateBody, { ...key, expires_in_days: days })).toBeUndefined();
-    for (const days of [31, 0, "30"]) expect(text(apiKeyCreateBody, { ...key, expires_in_days: days })).toBe("expires_in_days must be one of 30, 90, 365, null");
+    for (const days of [31, 0, "30"])
+      expect(text(apiKeyCreateBody, { ...key, expires_in_days: days })).toBe("expires_in_days must be one of 30, 90, 365, null");
     expect(text(apiKeyCreateBody, { ...key, permissions: [{ scopes: ["projects:manage"] }] })).toBe('unknown scope "projects:manage"');
-    for (const permissions of [[], [{ scopes: [] }]]) expect(text(apiKeyCreateBody, { ...key, permissions })).toBe("permissions must hold at least one scope");
+    for (const permissions of [[], [{ scopes: [] }]])
+      expect(text(apiKeyCreateBody, { ...key, permissions })).toBe("permissions must hold at least one scope");
     expect(text(apiKeyCreateBody, { ...key, name: "x".repeat(65) })).toBe("name must have 1 to 64 characters");
   });
   test("colours are stored in upper case", () => {
     const body = { slug: "a", name: "A", color_hex: "#aabbcc" };
     expect(value(environmentBody, body).color_hex).toBe("#AABBCC");
-    for (const color_hex of ["aabbcc", "#abc", "#aabbcg"]) expect(text(environmentBody, { ...body, color_hex })).toContain("color_hex must be a colour");
+    for (const color_hex of ["aabbcc", "#abc", "#aabbcg"])
+      expect(text(environmentBody, { ...body, color_hex })).toContain("color_hex must be a colour");
     expect(text(environmentBody, { slug: "a", name: "A" })).toBe("color_hex is required");
   });
   test.each(["/", "/runs?status=all#x", "/a//b"])("next may be %s", (next) => expect(text(githubStartBody, { next })).toBeUndefined());
-  test.each(["", "runs", "//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", "/a\\b", "/\n"])("next may not be %j", (next) => {
-    expect(text(githubStartBody, { next })).toContain("next must be a path of this server");
-  });
+  test.each(["", "runs", "//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", "/a\\b", "/\n"])(
+    "next may not be %j",
+    (next) => {
+      expect(text(githubStartBody, { next })).toContain("next must be a path of this server");
+    },
+  );
   test("addresses are lower case", () => {
     expect(value(magicLinkStartBody, { email: " Ada@Example.COM " }).email).toBe("ada@example.com");
     expect(value(magicLinkStartBody, { email: "root@localhost" }).email).toBe("root@localhost");
@@ -312,7 +338,8 @@ describe("accounts", () => {
   test("roles and invitations", () => {
     expect(text(memberUpdateBody, { role: "root", expected_role: "viewer" })).toContain("role must be one of");
     expect(value(invitationCreateBody, { email: "a@b.de", role: "viewer" }).expires_in_days).toBe(7);
-    for (const expires_in_days of [0, 31, 1.5]) expect(text(invitationCreateBody, { email: "a@b.de", role: "viewer", expires_in_days })).toContain("between 1 and 30");
+    for (const expires_in_days of [0, 31, 1.5])
+      expect(text(invitationCreateBody, { email: "a@b.de", role: "viewer", expires_in_days })).toContain("between 1 and 30");
   });
   test("the scope in a path is a UUID or a slug", () => {
     expect(text(scopeParams, { project: "shop", environment: uuid })).toBeUndefined();

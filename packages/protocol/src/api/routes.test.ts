@@ -55,11 +55,19 @@ const environmentRoutes: [methods: string, paths: string[], ...permissions: Perm
   ["GET", ["/workspaces/{id}/files", "/workspaces/{id}/files/content", "/workspaces/{id}/files/stat"], "workspace.files.read"],
   ["GET", ["/workspaces/{id}/versions", "/workspaces/{id}/versions/{versionID}"], "workspace.versions.read"],
   ["POST GET", ["/workspaces/{id}/execs"], "workspace.exec.create", "workspace.exec.read"],
-  ["GET", ["/workspaces/{id}/execs/{execID}", "/workspaces/{id}/execs/{execID}/stdout", "/workspaces/{id}/execs/{execID}/stderr"], "workspace.exec.read"],
+  [
+    "GET",
+    ["/workspaces/{id}/execs/{execID}", "/workspaces/{id}/execs/{execID}/stdout", "/workspaces/{id}/execs/{execID}/stderr"],
+    "workspace.exec.read",
+  ],
   ["POST", ["/workspaces/{id}/execs/{execID}/stdin", "/workspaces/{id}/execs/{execID}/stdin/close"], "workspace.exec.manage"],
   ["POST GET", ["/workspaces/{id}/pty"], "workspace.pty.create", "workspace.pty.read"],
   ["GET", ["/workspaces/{id}/pty/{ptyID}", "/workspaces/{id}/pty/{ptyID}/output"], "workspace.pty.read"],
-  ["POST", ["/workspaces/{id}/pty/{ptyID}/input", "/workspaces/{id}/pty/{ptyID}/resize", "/workspaces/{id}/pty/{ptyID}/close"], "workspace.pty.manage"],
+  [
+    "POST",
+    ["/workspaces/{id}/pty/{ptyID}/input", "/workspaces/{id}/pty/{ptyID}/resize", "/workspaces/{id}/pty/{ptyID}/close"],
+    "workspace.pty.manage",
+  ],
 ];
 
 const environmentPath = "/projects/{project}/environments/{environment}";
@@ -143,7 +151,9 @@ test("environment routes exist un-prefixed for API keys and prefixed for user se
 });
 
 test("every streaming route of http §1.7 names its events", () => {
-  const events = Object.fromEntries(apiEndpointList.filter((endpoint) => endpoint.events).map((endpoint) => [endpoint.id, Object.keys(endpoint.events!)]));
+  const events = Object.fromEntries(
+    apiEndpointList.filter((endpoint) => endpoint.events).map((endpoint) => [endpoint.id, Object.keys(endpoint.events!)]),
+  );
   const bytes = ["workspace_stream_chunk", "workspace_stream_terminal", "workspace_stream_lost", "workspace_stream_error"];
   expect(events).toEqual({
     "runs.events": ["run_event"],

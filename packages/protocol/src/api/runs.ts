@@ -3,16 +3,18 @@ import * as z from "zod";
 import { cursorQuery, followQuery, idempotencyKey, limitQuery, oneOf, plainText, uuidParam, uuidValue } from "../shared/index.ts";
 import { endpoint } from "./endpoint.ts";
 import { count, cursor, exampleId, exampleTime, id, json, jsonMembers, tagList, timestamp } from "./fields.ts";
+import { eventPageView, eventView, waitKinds } from "./run-events.ts";
 
 export const runStatuses = ["queued", "running", "waiting", "succeeded", "failed", "cancelled", "expired"] as const;
 export const runStatus = z.enum(runStatuses).meta({ id: "RunStatus" });
 export type RunStatus = z.output<typeof runStatus>;
 
+export function isTerminalRunStatus(status: RunStatus): boolean {
+  return status === "succeeded" || status === "failed" || status === "cancelled" || status === "expired";
+}
+
 export const executionStatuses = ["created", "queued", "leased", "executing", "waiting", "pending_cancel", "finished"] as const;
 export const terminalOutcomes = ["succeeded", "failed", "cancelled", "expired", "dead_lettered"] as const;
-
-export const waitKinds = ["token", "stream", "timer"] as const;
-export type WaitKind = (typeof waitKinds)[number];
 
 export const pendingWaitView = z
   .object({
@@ -125,75 +127,6 @@ export const runCountsView = z
   .object({ queued: count, running: count, waiting: count, succeeded: count, failed: count, cancelled: count, expired: count })
   .meta({ id: "RunCounts" });
 export type RunCounts = z.output<typeof runCountsView>;
-
-/** Events of runs and of deployments have one shape (http §7.4, §9.3). */
-export const eventView = z
-  .object({
-    id: z.string().meta({ description: "sequence as text; without gaps per subject" }),
-    run_id: id.optional(),
-    deployment_id: id.optional(),
-    run_lease_id: id.optional(),
-    attempt_id: id.optional(),
-    attempt_number: z.int().optional(),
-    trace: z.object({ trace_id: z.string(), span_id: z.string().optional(), traceparent: z.string().optional() }),
-    category: z.string(),
-    severity: z.enum(["debug", "info", "warn", "error"]),
-    source: z.string(),
-    kind: z.string(),
-    message: z.string(),
-    at: timestamp,
-    occurred_at: timestamp,
-    redaction_class: z.string(),
-    attributes: json,
-  })
-  .meta({ id: "RunEvent" });
-export type RunEvent = z.output<typeof eventView>;
-
-export const terminalRunEventKinds = ["run.completed", "run.failed", "run.cancelled", "run.expired", "run.dead_lettered"] as const;
-export type TerminalRunEventKind = (typeof terminalRunEventKinds)[number];
-export const runEventKinds = [
-  "run.created",
-  "run_wait.created",
-  "run_wait.completed",
-  "run_wait.timed_out",
-  "run.metadata.updated",
-  "log.stdout",
-  "log.stderr",
-  "log",
-  "run.execution_lost",
-  "run.retry_scheduled",
-  "run.cancel_requested",
-  ...terminalRunEventKinds,
-] as const;
-export type RunEventKind = (typeof runEventKinds)[number];
-
-export function isTerminalRunEvent(kind: string): kind is TerminalRunEventKind {
-  return (terminalRunEventKinds as readonly string[]).includes(kind);
-}
-
-export function isTerminalRunStatus(status: RunStatus): boolean {
-  return status === "succeeded" || status === "failed" || status === "cancelled" || status === "expired";
-}
-
-export const failureKinds = [
-  "task_failed",
-  "max_duration",
-  "task_not_found",
-  "duplicate_task_id",
-  "missing_config",
-  "task_parse_failed",
-  "worker_failed",
-  "worker_lease_expired",
-] as const;
-export type FailureKind = (typeof failureKinds)[number];
-
-/** With redaction class `sensitive` the attributes of an event are this value. */
-export const redactedAttributes = { redacted: true } as const;
-
-export const eventPageView = z
-  .object({ events: z.array(eventView), cursor, next_cursor: cursor.optional().meta({ description: "present only when more exist" }) })
-  .meta({ id: "EventPage" });
-export type EventPage = z.output<typeof eventPageView>;
 
 export const logSnapshotView = z
   .object({
@@ -309,7 +242,14 @@ export const runEndpoints = {
       body: { reason: "no longer needed" },
       response: {
         run: { ...exampleRun, status: "cancelled", exit_code: null, output: undefined },
-        operation: { id: exampleId.other, run_id: exampleId.run, kind: "cancel", status: "applied", created_at: exampleTime, applied_at: exampleTime },
+        operation: {
+          id: exampleId.other,
+          run_id: exampleId.run,
+          kind: "cancel",
+          status: "applied",
+          created_at: exampleTime,
+          applied_at: exampleTime,
+        },
       },
     },
   }),

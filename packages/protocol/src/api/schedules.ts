@@ -27,7 +27,10 @@ function cronText() {
   return z
     .string()
     .transform((text) => text.trim().split(/\s+/).join(" "))
-    .refine((text) => text.split(" ").length === 5 && /^[A-Za-z0-9*,/ ?#-]+$/.test(text), "must have exactly five fields, such as 0 9 * * 1-5")
+    .refine(
+      (text) => text.split(" ").length === 5 && /^[A-Za-z0-9*,/ ?#-]+$/.test(text),
+      "must have exactly five fields, such as 0 9 * * 1-5",
+    )
     .meta({ examples: ["0 9 * * 1-5"] });
 }
 
@@ -35,8 +38,7 @@ function cronText() {
 export function isTimeZone(name: string): boolean {
   if (!/^[A-Za-z][A-Za-z0-9_+/-]*$/.test(name)) return false;
   try {
-    new Intl.DateTimeFormat("en", { timeZone: name });
-    return true;
+    return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
   } catch (error) {
     if (error instanceof RangeError) return false;
     throw error;

@@ -7,7 +7,8 @@ function read(text: string | Uint8Array, pieceBytes = Number.POSITIVE_INFINITY, 
   const reader = new SseReader(options);
   const whole = typeof text === "string" ? bytes(text) : text;
   const events: SseEvent[] = [];
-  for (let at = 0; at < whole.length; at += pieceBytes) events.push(...reader.push(whole.subarray(at, Math.min(at + pieceBytes, whole.length))));
+  for (let at = 0; at < whole.length; at += pieceBytes)
+    events.push(...reader.push(whole.subarray(at, Math.min(at + pieceBytes, whole.length))));
   return [...events, ...reader.end()];
 }
 

@@ -108,7 +108,16 @@ export const streamEndpoints = {
     byExternalId: true,
     example: {
       response: {
-        streams: [{ id: exampleId.stream, session_id: exampleId.session, name: "approvals", direction: "input", sequence: 1, created_at: exampleTime }],
+        streams: [
+          {
+            id: exampleId.stream,
+            session_id: exampleId.session,
+            name: "approvals",
+            direction: "input",
+            sequence: 1,
+            created_at: exampleTime,
+          },
+        ],
       },
     },
   }),

@@ -52,7 +52,8 @@ const timeoutMsMax = 9_223_372_036_854;
 
 /** Whole milliseconds, rounded up, or a predicate that says what is wrong. */
 export function tokenTimeoutMs(timeout: unknown): number | string {
-  const total = typeof timeout === "object" ? objectMs(timeout) : typeof timeout === "string" ? (parseDurationMs(timeout) ?? Number.NaN) : timeout;
+  const total =
+    typeof timeout === "object" ? objectMs(timeout) : typeof timeout === "string" ? (parseDurationMs(timeout) ?? Number.NaN) : timeout;
   if (typeof total === "string") return total;
   if (typeof total !== "number") return "must be a number of milliseconds, a duration such as 1h30m, or a duration object";
   if (Number.isNaN(total)) return "must be a duration greater than zero, such as 90s, 1h30m or 7d";
@@ -69,7 +70,8 @@ function objectMs(value: object | null): number | string {
       if (ms === undefined) return "must have a duration greater than zero, such as 1h30m, in its member duration";
       total += ms;
     } else if (Object.hasOwn(memberMs, key)) {
-      if (typeof member !== "number" || !Number.isFinite(member) || member < 0) return `must have a number that is not negative in its member ${key}`;
+      if (typeof member !== "number" || !Number.isFinite(member) || member < 0)
+        return `must have a number that is not negative in its member ${key}`;
       total += member * memberMs[key as keyof typeof memberMs];
     } else {
       return `unknown field "timeout.${key}"`;
@@ -125,7 +127,9 @@ export const tokenCompleteBody = z.strictObject({ data: jsonValue().default(null
 export type TokenCompleteBody = z.output<typeof tokenCompleteBody>;
 export type TokenCompleteInput = z.input<typeof tokenCompleteBody>;
 
-export const tokenCompleteView = z.object({ status: z.enum(["completed", "already_completed"]), token: tokenView }).meta({ id: "TokenCompleteResult" });
+export const tokenCompleteView = z
+  .object({ status: z.enum(["completed", "already_completed"]), token: tokenView })
+  .meta({ id: "TokenCompleteResult" });
 export type TokenCompleteResult = z.output<typeof tokenCompleteView>;
 
 export const tokenPageView = z.object({ tokens: z.array(tokenView), next_cursor: z.string().optional() }).meta({ id: "TokenPage" });
@@ -173,7 +177,10 @@ export const tokenEndpoints = {
         cursor: uuidValue().optional(),
         limit: limitQuery(500, 100),
       })
-      .refine((query) => query.status === undefined || query.state === undefined || query.status === query.state, "status and state mean the same and must be equal when both are given")
+      .refine(
+        (query) => query.status === undefined || query.state === undefined || query.status === query.state,
+        "status and state mean the same and must be equal when both are given",
+      )
       .transform(({ state, ...query }) => ({ ...query, status: query.status ?? state })),
     response: tokenPageView,
     statuses: [200],

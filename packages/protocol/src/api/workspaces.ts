@@ -137,7 +137,9 @@ const exampleVersion: WorkspaceVersion = {
 };
 
 export const workspaceResponse = z.object({ workspace: workspaceView });
-export const workspaceCreateView = z.object({ workspace: workspaceView, is_cached: z.literal(true).optional() }).meta({ id: "WorkspaceCreateResult" });
+export const workspaceCreateView = z
+  .object({ workspace: workspaceView, is_cached: z.literal(true).optional() })
+  .meta({ id: "WorkspaceCreateResult" });
 export type WorkspaceCreateResult = z.output<typeof workspaceCreateView>;
 
 /** `state` is the mount's state, or `no_active_mount`. */
@@ -224,7 +226,12 @@ export const workspaceEndpoints = {
     family: "environment",
     permission: { any: workspacePermissions },
     summary: "List workspaces",
-    query: z.object({ state: oneOf(workspaceStates).optional(), external_id: textFilter(), tag: textFilter(), limit: limitQuery(200, 100) }),
+    query: z.object({
+      state: oneOf(workspaceStates).optional(),
+      external_id: textFilter(),
+      tag: textFilter(),
+      limit: limitQuery(200, 100),
+    }),
     response: z.object({ workspaces: z.array(workspaceView) }),
     statuses: [200],
     example: { response: { workspaces: [exampleWorkspace] } },
@@ -314,7 +321,10 @@ export const workspaceEndpoints = {
     response: workspaceStopView,
     statuses: [200],
     errors: ["idempotency_pending", "idempotency_fingerprint_mismatch"],
-    example: { body: {}, response: { workspace_id: exampleId.workspace, state: "unmounting", mount: { ...exampleMount, state: "unmounting" } } },
+    example: {
+      body: {},
+      response: { workspace_id: exampleId.workspace, state: "unmounting", mount: { ...exampleMount, state: "unmounting" } },
+    },
   }),
 };
 

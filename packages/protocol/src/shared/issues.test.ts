@@ -50,7 +50,11 @@ test("parseInput() gives the parsed value", () => {
 test("a rule's own code is passed on, and only a known one", () => {
   const coded = (code: string) =>
     z.string().superRefine((_text, context) => context.addIssue({ code: "custom", message: "version_id is required", params: { code } }));
-  expect(parseInput(coded("workspace_version_id_required"), "x")).toEqual({ ok: false, text: "version_id is required", code: "workspace_version_id_required" });
+  expect(parseInput(coded("workspace_version_id_required"), "x")).toEqual({
+    ok: false,
+    text: "version_id is required",
+    code: "workspace_version_id_required",
+  });
   expect(parseInput(coded("no_such_code"), "x")).toEqual({ ok: false, text: "version_id is required" });
 });
 

@@ -87,11 +87,16 @@ function predicate(issue: Issue): string {
       return `must be a multiple of ${issue.divisor}`;
     case "invalid_union":
       // A discriminated union without a branch for the value of its discriminator.
-      if ("options" in issue && Array.isArray(issue.options)) return `must be one of ${issue.options.map((option) => JSON.stringify(option)).join(", ")}`;
-      return "has none of the accepted forms";
-    default:
-      return "has none of the accepted forms";
+      if ("options" in issue && Array.isArray(issue.options))
+        return `must be one of ${issue.options.map((option) => JSON.stringify(option)).join(", ")}`;
+      break;
+    case "custom":
+    case "invalid_element":
+    case "invalid_key":
+    case "unrecognized_keys":
+      break;
   }
+  return "has none of the accepted forms";
 }
 
 function sizeText(origin: string, bound: number, relation: "at least" | "at most"): string {

@@ -34,9 +34,12 @@ describe("durationText()", () => {
   test.each(["90s", "1.5h", "1h30m", "7d", "1ns", "100us", "100µs", "3ms", ".5s", "1h0m0s"])("accepts %s and keeps it as it is", (text) => {
     expect(value(durationText(), text)).toBe(text);
   });
-  test.each(["", "0s", "0d", "-1s", "1", "1.5d", "1d12h", "h", "1 h", "1H", "s1", "1h30", "P1D", "9999999d", "9999999999h"])("refuses %j", (text) => {
-    expect(message(durationText(), text)).toContain("must be a duration greater than zero");
-  });
+  test.each(["", "0s", "0d", "-1s", "1", "1.5d", "1d12h", "h", "1 h", "1H", "s1", "1h30", "P1D", "9999999d", "9999999999h"])(
+    "refuses %j",
+    (text) => {
+      expect(message(durationText(), text)).toContain("must be a duration greater than zero");
+    },
+  );
   test("refuses a number", () => expect(accepts(durationText(), 90)).toBe(false));
 });
 
@@ -187,7 +190,9 @@ describe("ids and bytes", () => {
   });
   test("uuidParam() has the text of http §1.1", () => expect(message(uuidParam("run"), "7")).toBe("invalid run id"));
   test.each(["aGk=", "aA==", "YWJj", "+/+/"])("base64Text() accepts %s", (text) => expect(accepts(base64Text(), text)).toBe(true));
-  test.each(["", "aGk", "aGk=\n", "a===", "-_-_", "YW Jj", "=aaa"])("base64Text() refuses %j", (text) => expect(accepts(base64Text(), text)).toBe(false));
+  test.each(["", "aGk", "aGk=\n", "a===", "-_-_", "YW Jj", "=aaa"])("base64Text() refuses %j", (text) =>
+    expect(accepts(base64Text(), text)).toBe(false),
+  );
   test("plainText() refuses what PostgreSQL cannot store", () => {
     expect(accepts(plainText(), "é\u{1F600}\n")).toBe(true);
     expect(message(plainText(), "\uD83D")).toBe("must not contain halves of surrogate pairs");

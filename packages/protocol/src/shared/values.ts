@@ -179,7 +179,8 @@ export function oneOf<const Values extends readonly [string, ...string[]]>(value
   return z.enum(values, { error: says(`must be one of ${values.map((value) => JSON.stringify(value)).join(", ")}`) });
 }
 
-const named = (pattern: RegExp, what: string) => z.string({ error: says("must be a string") }).regex(pattern, `must be a ${what} that matches ${pattern.source}`);
+const named = (pattern: RegExp, what: string) =>
+  z.string({ error: says("must be a string") }).regex(pattern, `must be a ${what} that matches ${pattern.source}`);
 
 export const taskId = () => named(namePattern.task, "name");
 export const queueName = () => named(namePattern.queue, "queue name");
