@@ -1,16 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { type KeyRing, type Keys, newRing, temporaryKeys } from "./keys.ts";
-import { openVault } from "./secrets.ts";
+import { generateKeyRing, withNewRoot } from "./key-ring.ts";
+import { openKeys } from "./secrets.ts";
 
-/** The same ring with a new current key; the old ones stay readable. */
-function withNewKey(ring: KeyRing): KeyRing {
-  const fresh = newRing().ring;
-  return { current: fresh.current, ids: [...ring.ids, fresh.current], root: (id) => fresh.root(id) ?? ring.root(id) };
-}
-
-const ring = temporaryKeys();
-const keys = openVault(ring);
-const rotated = openVault(Object.fromEntries(Object.entries(ring).map(([purpose, one]) => [purpose, withNewKey(one)])) as unknown as Keys);
+const ring = generateKeyRing();
+const keys = openKeys(ring);
+const rotated = openKeys(withNewRoot(withNewRoot(withNewRoot(ring, "secrets"), "tokens"), "content"));
 const org = "01980a00-0000-7000-8000-000000000012";
 
 describe("seal() and open()", () => {
@@ -23,14 +17,14 @@ describe("seal() and open()", () => {
   });
 
   test("name the key and differ each time", () => {
-    expect(sealed.keyId).toBe(ring.secrets.current);
+    expect(sealed.keyId).toBe(ring.secrets[0].id);
     expect(keys.seal("secrets", plain, "env/NAME").bytes).not.toEqual(sealed.bytes);
     expect(sealed.bytes.includes(plain)).toBe(false);
   });
 
   test("a ciphertext cannot be moved to another name, purpose or be changed in any byte", () => {
     expect(keys.open("secrets", sealed, "env/OTHER")).toEqual({ ok: false, reason: "corrupt" });
-    expect(keys.open("storage", { ...sealed, keyId: ring.storage.current }, "env/NAME")).toEqual({ ok: false, reason: "corrupt" });
+    expect(keys.open("content", { ...sealed, keyId: ring.content[0].id }, "env/NAME")).toEqual({ ok: false, reason: "corrupt" });
     for (let at = 0; at < sealed.bytes.length; at += 1) {
       const bytes = Buffer.from(sealed.bytes);
       bytes[at]! ^= 1;
@@ -58,7 +52,7 @@ describe("sign() and verify()", () => {
     expect(keys.verify("login", "flow", signed)).toBe(payload);
     expect(keys.verify("login", "other", signed)).toBeUndefined();
     expect(keys.verify("tokens", "flow", signed)).toBeUndefined();
-    expect(openVault(temporaryKeys()).verify("login", "flow", signed)).toBeUndefined();
+    expect(openKeys(generateKeyRing()).verify("login", "flow", signed)).toBeUndefined();
   });
 
   test("a changed payload, key id or signature is refused", () => {

@@ -1,6 +1,6 @@
 /**
- * What the server's root keys (`keys.ts`) are used for; nothing else touches them. Every use derives a key of its own from the root of its purpose
- * (HKDF-SHA-256, the use in the info), so that one use can never be mistaken for another.
+ * What the server's keys can do; the only holder of roots. Every use derives a key of its own from the root of its purpose (HKDF-SHA-256, the use
+ * in the info), so that one use can never be mistaken for another.
  *
  * - `seal` / `open`: AES-256-GCM with a random nonce. The context (for a secret: environment and name) is authenticated with it, so a ciphertext
  *   cannot be moved to another row. The result names its key id and stays readable as long as the ring has that key.
@@ -8,10 +8,9 @@
  * - `deriveToken` / `isDerivedToken`: credentials computed from an id instead of stored (public completion tokens, callback secrets).
  * - `storageKeys`: what a worker needs to read and write the chunks of one organization (engine §6).
  */
-import { createCipheriv, createDecipheriv, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import { required } from "./assert.ts";
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto";
 import { sameSecret } from "./credentials.ts";
-import { deriveKey, type KeyPurpose, type Keys } from "./keys.ts";
+import type { KeyPurpose, KeyRing, RootKey } from "./key-ring.ts";
 
 export interface Sealed {
   keyId: string;
@@ -21,21 +20,22 @@ export interface Sealed {
 
 export type Opened = { ok: true; plain: Buffer } | { ok: false; reason: "unknown_key" | "corrupt" };
 
-export type SealPurpose = Extract<KeyPurpose, "secrets" | "storage">;
-export type SignPurpose = Extract<KeyPurpose, "login" | "worker" | "tokens" | "grants">;
+export type SealPurpose = Extract<KeyPurpose, "secrets" | "content">;
+export type SignPurpose = Extract<KeyPurpose, "login" | "worker" | "grants" | "tokens">;
 
 export interface StorageKeySet {
-  /** Ids of chunks are computed with it. It must never change, so it comes from the first key of the ring, not from the current one. */
+  /** Ids of chunks are computed with it; it never changes. */
   idKey: Buffer;
   /** Key id that new chunks are sealed with. */
   current: string;
   contentKeys: ReadonlyMap<string, Buffer>;
 }
 
-export interface Vault {
+export interface Keys {
   seal(purpose: SealPurpose, plain: Uint8Array, context: string): Sealed;
   open(purpose: SealPurpose, sealed: Sealed, context: string): Opened;
   currentKeyId(purpose: KeyPurpose): string;
+  /** Ids of the ring, the current one first. */
   keyIds(purpose: KeyPurpose): readonly string[];
   /** HMAC-SHA-256 under the current key of the purpose. */
   mac(purpose: SignPurpose, use: string, message: string): { keyId: string; mac: Buffer };
@@ -56,73 +56,72 @@ const headerBytes = 1 + nonceBytes + tagBytes;
 /** Derived keys are few (a handful of uses), but organizations are many. */
 const derivedMax = 4_096;
 
-export function openVault(keys: Keys): Vault {
+export function openKeys(ring: KeyRing): Keys {
   const derived = new Map<string, Buffer>();
 
-  /** `undefined` for a key id that the ring does not have. */
-  function derive(purpose: KeyPurpose, keyId: string, use: string): Buffer | undefined {
-    const name = `${purpose}\0${keyId}\0${use}`;
+  function derive(purpose: KeyPurpose, root: RootKey, use: string): Buffer {
+    const name = `${purpose}\0${root.id}\0${use}`;
     const known = derived.get(name);
     if (known) return known;
-    const key = deriveKey(keys[purpose], `helmr ${purpose} ${use}`, keyId);
-    if (!key) return undefined;
     if (derived.size >= derivedMax) derived.clear();
+    const key = Buffer.from(hkdfSync("sha256", root.key, Buffer.alloc(0), `helmr ${purpose} ${use}`, 32));
     derived.set(name, key);
     return key;
   }
-  const owned = (purpose: KeyPurpose, keyId: string, use: string) => required(derive(purpose, keyId, use), `The ring of ${purpose} has its own ids`);
-  const hmac = (purpose: SignPurpose, keyId: string, use: string, message: string) =>
-    createHmac("sha256", owned(purpose, keyId, use))
+
+  const rootOf = (purpose: KeyPurpose, keyId: string) => ring[purpose].find((root) => root.id === keyId);
+  const hmac = (purpose: SignPurpose, root: RootKey, use: string, message: string) =>
+    createHmac("sha256", derive(purpose, root, use))
       .update(message)
       .digest();
 
-  const vault: Vault = {
+  const keys: Keys = {
     seal(purpose, plain, context) {
-      const keyId = keys[purpose].current;
+      const root = ring[purpose][0];
       const nonce = randomBytes(nonceBytes);
-      const cipher = createCipheriv("aes-256-gcm", owned(purpose, keyId, "seal"), nonce);
+      const cipher = createCipheriv("aes-256-gcm", derive(purpose, root, "seal"), nonce);
       cipher.setAAD(Buffer.from(context));
       const sealed = Buffer.concat([cipher.update(plain), cipher.final()]);
-      return { keyId, bytes: Buffer.concat([Buffer.of(formatVersion), nonce, cipher.getAuthTag(), sealed]) };
+      return { keyId: root.id, bytes: Buffer.concat([Buffer.of(formatVersion), nonce, cipher.getAuthTag(), sealed]) };
     },
     open(purpose, sealed, context) {
-      const key = derive(purpose, sealed.keyId, "seal");
-      return key ? openWith(key, sealed.bytes, context) : { ok: false, reason: "unknown_key" };
+      const root = rootOf(purpose, sealed.keyId);
+      if (!root) return { ok: false, reason: "unknown_key" };
+      return openWith(derive(purpose, root, "seal"), sealed.bytes, context);
     },
-    currentKeyId: (purpose) => keys[purpose].current,
-    keyIds: (purpose) => keys[purpose].ids,
-    mac: (purpose, use, message) => ({ keyId: keys[purpose].current, mac: hmac(purpose, keys[purpose].current, use, message) }),
+    currentKeyId: (purpose) => ring[purpose][0].id,
+    keyIds: (purpose) => ring[purpose].map((root) => root.id),
+    mac: (purpose, use, message) => ({ keyId: ring[purpose][0].id, mac: hmac(purpose, ring[purpose][0], use, message) }),
     checkMac(purpose, use, { message, mac, keyId }) {
-      const ids = keyId === undefined ? keys[purpose].ids : keys[purpose].ids.filter((id) => id === keyId);
-      return ids.some((id) => sameBytes(hmac(purpose, id, use, message), mac));
+      const roots = keyId === undefined ? ring[purpose] : ring[purpose].filter((root) => root.id === keyId);
+      return roots.some((root) => sameBytes(hmac(purpose, root, use, message), mac));
     },
     sign(purpose, use, payload) {
-      const { keyId, mac } = vault.mac(purpose, use, payload);
+      const { keyId, mac } = keys.mac(purpose, use, payload);
       return `${Buffer.from(payload).toString("base64url")}.${keyId}.${mac.toString("base64url")}`;
     },
     verify(purpose, use, signed) {
       const [encoded, keyId, mac, ...rest] = signed.split(".");
       if (encoded === undefined || keyId === undefined || mac === undefined || rest.length > 0) return undefined;
       const message = Buffer.from(encoded, "base64url").toString();
-      return vault.checkMac(purpose, use, { message, mac: Buffer.from(mac, "base64url"), keyId }) ? message : undefined;
+      return keys.checkMac(purpose, use, { message, mac: Buffer.from(mac, "base64url"), keyId }) ? message : undefined;
     },
     deriveToken(prefix, subject) {
-      return prefix + vault.mac("tokens", prefix, subject).mac.toString("base64url");
+      return prefix + keys.mac("tokens", prefix, subject).mac.toString("base64url");
     },
     isDerivedToken(text, prefix, subject) {
       // Texts are compared, not decoded bytes: base64 has several texts for the same bytes.
-      return keys.tokens.ids.some((id) => sameSecret(text, prefix + hmac("tokens", id, prefix, subject).toString("base64url")));
+      return ring.tokens.some((root) => sameSecret(text, prefix + hmac("tokens", root, prefix, subject).toString("base64url")));
     },
     storageKeys(orgId) {
-      const { ids, current } = keys.storage;
       return {
-        idKey: owned("storage", ids[0] as string, `chunk ids of ${orgId}`),
-        current,
-        contentKeys: new Map(ids.map((id) => [id, owned("storage", id, `chunks of ${orgId}`)])),
+        idKey: derive("chunk_ids", ring.chunk_ids[0], `chunk ids of ${orgId}`),
+        current: ring.content[0].id,
+        contentKeys: new Map(ring.content.map((root) => [root.id, derive("content", root, `chunks of ${orgId}`)])),
       };
     },
   };
-  return vault;
+  return keys;
 }
 
 function openWith(key: Buffer, bytes: Buffer, context: string): Opened {
