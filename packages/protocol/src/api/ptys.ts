@@ -116,8 +116,8 @@ export const ptyEndpoints = {
     statuses: [200],
     example: { response: { pty: examplePty } },
   }),
-  writeInput: endpoint({
-    id: "ptys.writeInput",
+  input: endpoint({
+    id: "ptys.input",
     method: "POST",
     path: "/workspaces/{id}/pty/{ptyID}/input",
     family: "environment",
