@@ -44,9 +44,13 @@ create table projects (
   is_default boolean not null default false,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  unique (org_id, slug),
+  -- Deleting hides a project or environment at once; its rows are removed in batches afterwards (operations/purge-environments.ts).
+  deleted_at timestamptz,
   unique (org_id, id)
 );
+create unique index projects_slug on projects (org_id, slug) where deleted_at is null;
+create unique index projects_default on projects (org_id) where is_default and deleted_at is null;
+create index projects_deleted on projects (deleted_at) where deleted_at is not null;
 
 create table environments (
   id                    uuid primary key,
@@ -60,7 +64,10 @@ create table environments (
   current_deployment_id uuid,                   -- the promoted deployment; foreign key added with the deployments
   created_at            timestamptz not null default now(),
   updated_at            timestamptz not null default now(),
-  unique (project_id, slug),
+  deleted_at            timestamptz,
   unique (project_id, id),
   foreign key (org_id, project_id) references projects (org_id, id) on delete cascade
 );
+create unique index environments_slug on environments (project_id, slug) where deleted_at is null;
+create unique index environments_default on environments (project_id) where is_default and deleted_at is null;
+create index environments_deleted on environments (deleted_at) where deleted_at is not null;

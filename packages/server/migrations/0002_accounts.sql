@@ -25,6 +25,7 @@ create table magic_links (
   used_at       timestamptz
 );
 create index magic_links_email on magic_links (email, created_at);
+create index magic_links_expiry on magic_links (expires_at);
 
 create table local_login_links (
   id         uuid primary key,

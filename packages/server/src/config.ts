@@ -70,25 +70,33 @@ const list: Setting<readonly string[]>["parse"] = (value) => ({
     .filter((item) => item !== ""),
 });
 
+const origins: Setting<readonly string[]>["parse"] = (value) => {
+  const items = value
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== "");
+  const wrong = items.find((item) => URL.parse(item)?.origin !== item.replace(/\/$/, "") || !/^https?:/.test(item));
+  if (wrong !== undefined) return { ok: false, problem: `must be origins such as https://app.example.com, separated by commas, not "${wrong}"` };
+  return { ok: true, value: items.map((item) => item.replace(/\/$/, "")) };
+};
+
+/** `smtps://user:password@host:465`, `smtp://host:587`. */
+const smtpUrl: Setting<string>["parse"] = (value) => {
+  const url = URL.parse(value);
+  // The value holds a password: it is not repeated.
+  if (!url || !/^smtps?:$/.test(url.protocol) || url.hostname === "") return { ok: false, problem: "must be a URL such as smtp://user:password@host:587" };
+  return { ok: true, value };
+};
+
 export const settings = {
   databaseUrl: setting("HELMR_DATABASE_URL", text, required, "PostgreSQL 15 or newer, as postgres://user:password@host:port/database", true),
   databasePoolSize: setting("HELMR_DATABASE_POOL_SIZE", integer(2, 500), 16, "connections of this process to PostgreSQL"),
   host: setting("HELMR_HOST", text, "127.0.0.1", "address to listen on; 0.0.0.0 for every interface"),
   port: setting("PORT", integer(0, 65_535), 8787, "port to listen on; 0 takes a free one"),
   publicUrl: setting("HELMR_PUBLIC_URL", httpUrl, "", "URL under which people and programs reach this server; default http://localhost:PORT"),
-  workerUrl: setting(
-    "HELMR_WORKER_URL",
-    httpUrl,
-    "",
-    "URL under which workers reach this server (grants of the fs blob store); default the public URL",
-  ),
+  workerUrl: setting("HELMR_WORKER_URL", httpUrl, "", "URL under which workers reach this server (grants of the fs blob store); default the public URL"),
   trustProxy: setting("HELMR_TRUST_PROXY", boolean, false, "take the client's address from X-Forwarded-For: only behind a proxy that sets it"),
-  mode: setting(
-    "HELMR_MODE",
-    oneOf(["local", "self_hosted", "managed"]),
-    "self_hosted",
-    "local: one machine, one-time login link; managed: no setup token",
-  ),
+  mode: setting("HELMR_MODE", oneOf(["local", "self_hosted", "managed"]), "self_hosted", "local: one machine, one-time login link; managed: no setup token"),
   stateDirectory: setting("HELMR_STATE_DIR", text, "", "directory for the key file and, with the fs store, blobs; needed unless both are given"),
   keyFile: setting(
     "HELMR_KEY_FILE",
@@ -102,6 +110,15 @@ export const settings = {
   consoleDirectory: setting("HELMR_CONSOLE_DIR", text, "", "directory of the built web console; without it the server has no console"),
   packagesDirectory: setting("HELMR_PACKAGES_DIR", text, "", "directory of npm tarballs served under /npm/; without it that path is 404"),
   enrollmentSecret: setting("HELMR_ENROLLMENT_SECRET", text, "", "secret with which workers of the default group enroll", true),
+  setupToken: setting("HELMR_SETUP_TOKEN", text, "", "token with which the first user creates the organization (self_hosted mode)", true),
+  corsOrigins: setting("HELMR_CORS_ORIGINS", origins, [], "origins that may call the public /api/v1 routes; default the public URL's own"),
+  githubClientId: setting("HELMR_GITHUB_CLIENT_ID", text, "", "client id of the GitHub OAuth app; without it there is no login with GitHub"),
+  githubClientSecret: setting("HELMR_GITHUB_CLIENT_SECRET", text, "", "client secret of the GitHub OAuth app", true),
+  githubUrl: setting("HELMR_GITHUB_URL", httpUrl, "https://github.com", "where people log in to GitHub"),
+  githubApiUrl: setting("HELMR_GITHUB_API_URL", httpUrl, "https://api.github.com", "API of GitHub; https://HOST/api/v3 for an enterprise server"),
+  smtpUrl: setting("HELMR_SMTP_URL", smtpUrl, "", "SMTP server for mails; without it they are written to the log, login links included", true),
+  mailFrom: setting("HELMR_MAIL_FROM", text, "Helmr <helmr@localhost>", "sender of mails"),
+  magicLinkDebug: setting("HELMR_MAGIC_LINK_DEBUG", boolean, false, "answer magic link starts with the link itself: for tests only"),
   logLevel: setting("HELMR_LOG_LEVEL", oneOf(["debug", "info", "warn", "error", "silent"]), "info", "least severe event that is logged"),
 } as const;
 
@@ -130,6 +147,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
 
 /** Defaults that follow from other settings. */
 function derive(config: Config, problems: string[]): Config {
+  if ((config.githubClientId === "") !== (config.githubClientSecret === "")) {
+    problems.push("HELMR_GITHUB_CLIENT_ID and HELMR_GITHUB_CLIENT_SECRET belong together: give both or none");
+  }
   const publicUrl = config.publicUrl || `http://localhost:${config.port}`;
   const state = config.stateDirectory;
   if (!state && !((config.keyFile || config.keyRing) && config.blobDirectory)) {
