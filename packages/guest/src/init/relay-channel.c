@@ -25,7 +25,7 @@ static struct {
   size_t output_start;
   size_t output_length;
   bool wants_output;
-} channel = {.fd = -1};
+} channel;
 
 static void put_u32(uint8_t *to, uint32_t value) {
   to[0] = (uint8_t)(value >> 24);

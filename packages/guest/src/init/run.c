@@ -362,8 +362,9 @@ static _Noreturn void end_like(int status) {
 }
 
 int command_run(int argc, char **argv) {
-  static struct accompanied process = {.terminal = -1};
+  static struct accompanied process;
   struct run_request request = parse_run(argc, argv);
+  process.terminal = -1;
   process.control = request.control;
   if (request.control >= 0 && fcntl(request.control, F_SETFD, FD_CLOEXEC) < 0) die("use the control descriptor %d", request.control);
   watch_signals(&process);
