@@ -9,10 +9,17 @@
  * The limit belongs to the direction: what a guest sends is small (`frameBytesMax`), what the host sends may carry a payload or a record
  * of the public API (`hostFrameBytesMax`). The decoder holds at most one frame and allocates for a frame only once its header is complete
  * and within the limit; its work is linear in the bytes that arrive, however they are cut.
+ *
+ * A connection that the guest announces (boot, and whenever the host came back) begins with `channelPreamble`, once, before the first frame:
+ * whoever takes over a running machine drops everything before it, so that the tail of a frame to its predecessor is never read as a frame.
+ * A machine that was restored from a snapshot does not know that its host is another one and sends none: its streams stood still at a frame
+ * boundary when the snapshot was made (`park.prepare`, or a template that has only said `hello`).
  */
 export const frameBytesMax = 1_100_000;
 /** Host → guest: an API body (128 MiB, http §1.1) with room for what surrounds it. */
 export const hostFrameBytesMax = 140 * 1024 * 1024;
+/** "HELMR-CTL" and seven bytes that no UTF-8 text contains. */
+export const channelPreamble = Uint8Array.of(0x48, 0x45, 0x4c, 0x4d, 0x52, 0x2d, 0x43, 0x54, 0x4c, 0xf1, 0x0d, 0x8a, 0x5c, 0x93, 0xe7, 0x27);
 /** The most stream bytes one frame may carry. */
 export const frameDataBytesMax = 1_048_576;
 

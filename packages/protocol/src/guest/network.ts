@@ -12,6 +12,11 @@
  *   kind 7 RESET   both           the connection is gone (TCP RST); the id may be used again by the guest after both sides sent END or one RESET
  *   kind 8 QUERY   guest → host   a DNS message (connection = query id chosen by the guest)
  *   kind 9 ANSWER  host  → guest  a DNS message for that query id
+ *   kind 10 SYNC   guest → host   connection 0, body networkSyncBody: the channel begins here
+ *
+ * SYNC is the guest's first frame after boot, after every `attach` (so after every restore) and after the host came back. The host drops what
+ * comes before it (it may be the tail of a frame to somebody else), sends nothing before it, and forgets every connection when it sees one
+ * later; the guest has reset its side already.
  *
  * Connection ids are chosen by the guest. Limits: see below; a violation ends the channel, and with it every connection, not the machine.
  */
@@ -25,7 +30,10 @@ export const networkKinds = {
   reset: 7,
   query: 8,
   answer: 9,
+  sync: 10,
 } as const;
+/** "HELMR-NET" and seven bytes that no UTF-8 text contains. */
+export const networkSyncBody = Uint8Array.of(0x48, 0x45, 0x4c, 0x4d, 0x52, 0x2d, 0x4e, 0x45, 0x54, 0xf1, 0x0d, 0x8a, 0x5c, 0x93, 0xe7, 0x26);
 export const networkRefusals = { refused: 1, unreachable: 2, timedOut: 3, notAllowed: 4 } as const;
 export const networkDataBytesMax = 65_536;
 export const networkWindowBytes = 262_144;
