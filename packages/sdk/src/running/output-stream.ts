@@ -1,7 +1,8 @@
 /** Output streams inside a task (sdk §3.3). A schema parses first, and the parsed value is sent. */
 import { recordStream } from "../authoring/definition-registry.ts";
-import { DefinitionError, UnsupportedTransportError } from "../errors.ts";
+import { UnsupportedTransportError } from "../errors.ts";
 import { jsonText } from "../json-value.ts";
+import { orderedWriter } from "../ordered-writer.ts";
 import { type PayloadSchema, checkSchema, parseWithSchema } from "../schema.ts";
 import { activeRuntime } from "./port.ts";
 import { streamName } from "./stream-name.ts";
@@ -62,7 +63,10 @@ export function outputStream<T, I>(id: string, options: { readonly schema?: Payl
     ...(schema === undefined ? {} : { schema }),
     append: (data: I, appendOptions: StreamAppendOptions = {}) => append(appender, data, appendOptions),
     pipe: (source: Iterable<I> | AsyncIterable<I>, appendOptions: StreamAppendOptions = {}) => pipe(appender, source, appendOptions),
-    writer: (appendOptions: StreamAppendOptions = {}) => writer<I>(appender, appendOptions),
+    writer: (appendOptions: StreamAppendOptions = {}) => {
+      activeRuntime();
+      return orderedWriter<I>(name, (data) => append(appender, data, appendOptions));
+    },
     read: () => readUnsupported(name),
     list: () => readUnsupported(name),
   });
@@ -84,26 +88,6 @@ async function append({ name, schema }: Appender, data: unknown, options: Stream
 async function pipe(appender: Appender, source: Iterable<unknown> | AsyncIterable<unknown>, options: StreamAppendOptions): Promise<void> {
   activeRuntime();
   for await (const data of source) await append(appender, data, options);
-}
-
-/** Writes keep their order also when the caller does not await each of them; the first failure fails all that follow. */
-function writer<I>(appender: Appender, options: StreamAppendOptions): StreamWriter<I> {
-  activeRuntime();
-  let last: Promise<void> = Promise.resolve();
-  let closed = false;
-  return {
-    write(data: I): Promise<void> {
-      if (closed) return Promise.reject(new DefinitionError(`Cannot write to output stream "${appender.name}": its writer is closed`));
-      last = last.then(() => append(appender, data, options));
-      // Who awaits sees the rejection; who does not must not end the process with it before close() tells.
-      last.catch(() => undefined);
-      return last;
-    },
-    close(): Promise<void> {
-      closed = true;
-      return last;
-    },
-  };
 }
 
 function readUnsupported(name: string): Promise<never> {

@@ -1,0 +1,56 @@
+/** Files and versions of one workspace (sdk §9.7, §13). */
+import type { FileEntry, FilePage, WorkspaceVersion as WireVersion } from "@helmr/protocol/api";
+import { DefinitionError } from "../errors.ts";
+import { idOf } from "./body-members.ts";
+import type { WorkspaceFileSourceOptions, WorkspaceFilesApi, WorkspaceVersionsApi } from "./workspace-shapes.ts";
+import { fileEntryView, fileListView, versionView } from "./workspace-views.ts";
+import type { Query, Transport } from "./transport.ts";
+
+/** `base` is the path of the workspace. */
+export function filesApi(transport: Transport, base: string): WorkspaceFilesApi {
+  return Object.freeze<WorkspaceFilesApi>({
+    async read(path, options = {}) {
+      const response = await transport.ok({ method: "GET", path: `${base}/files/content`, query: fileQuery(path, options), options, accept: "application/octet-stream" });
+      return new Uint8Array(await response.arrayBuffer());
+    },
+    async list(path = "", options = {}) {
+      const query: Query = [...fileQuery(path, options), ["limit", options.limit], ["cursor", options.cursor]];
+      return fileListView(await transport.json<FilePage>({ method: "GET", path: `${base}/files`, query, options }));
+    },
+    async stat(path, options = {}) {
+      const { entry } = await transport.json<{ entry: FileEntry }>({ method: "GET", path: `${base}/files/stat`, query: fileQuery(path, options), options });
+      return fileEntryView(entry);
+    },
+  });
+}
+
+function fileQuery(path: string, options: WorkspaceFileSourceOptions): Query {
+  const { source = "current", versionId, materializationId } = options;
+  if (source === "version" && versionId === undefined) throw new DefinitionError('source "version" needs a versionId');
+  if (source !== "version" && versionId !== undefined) throw new DefinitionError('versionId needs source: "version"');
+  if (source !== "live" && materializationId !== undefined) throw new DefinitionError('materializationId needs source: "live"');
+  return [
+    ["path", path.trim() === "" ? undefined : path],
+    ["source", source],
+    ["version_id", versionId],
+    ["workspace_mount_id", materializationId],
+  ];
+}
+
+export function versionsApi(transport: Transport, base: string): WorkspaceVersionsApi {
+  return Object.freeze<WorkspaceVersionsApi>({
+    async retrieve(versionId, options = {}) {
+      const path = `${base}/versions/${encodeURIComponent(idOf(versionId, "a version"))}`;
+      const { version } = await transport.json<{ version: WireVersion }>({ method: "GET", path, options });
+      return versionView(version);
+    },
+    async list(options = {}) {
+      const query = [
+        ["kind", options.kind],
+        ["limit", options.limit],
+      ] as const;
+      const { versions } = await transport.json<{ versions: WireVersion[] }>({ method: "GET", path: `${base}/versions`, query, options });
+      return versions.map(versionView);
+    },
+  });
+}
