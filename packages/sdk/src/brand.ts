@@ -37,8 +37,7 @@ export function brand<T extends object>(name: BrandName, target: T, data: unknow
 
 /** What was branded with; `undefined` when the value has no such brand. */
 export function brandData(name: BrandName, value: unknown): unknown {
-  if ((typeof value !== "object" && typeof value !== "function") || value === null)
-    return undefined;
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return undefined;
   return (value as Record<symbol, unknown>)[brandSymbol(name)];
 }
 

@@ -9,7 +9,13 @@ import { shown } from "./json-value.ts";
 export type DurationInput =
   | string
   | number
-  | { readonly milliseconds?: number; readonly seconds?: number; readonly minutes?: number; readonly hours?: number; readonly duration?: string };
+  | {
+      readonly milliseconds?: number;
+      readonly seconds?: number;
+      readonly minutes?: number;
+      readonly hours?: number;
+      readonly duration?: string;
+    };
 
 const unitSeconds: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400 };
 /** First present wins, in this order. */

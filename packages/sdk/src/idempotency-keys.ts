@@ -25,7 +25,11 @@ function create(key: string | readonly string[], options: IdempotencyKeyCreateOp
   if (!Array.isArray(parts) || parts.length === 0 || parts.some((part) => typeof part !== "string" || part === "")) {
     throw new DefinitionError("An idempotency key must be a text, or a list of texts, none of them empty");
   }
-  return Object.freeze({ value: sha256Hex(JSON.stringify({ scope, key: parts })), key: typeof key === "string" ? key : Object.freeze([...key]), scope });
+  return Object.freeze({
+    value: sha256Hex(JSON.stringify({ scope, key: parts })),
+    key: typeof key === "string" ? key : Object.freeze([...key]),
+    scope,
+  });
 }
 
 export const idempotencyKeys: {

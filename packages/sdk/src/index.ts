@@ -30,7 +30,15 @@ export type { ScheduleCron, ScheduledTaskConfig, ScheduledTaskPayload } from "./
 export { validateSecretName } from "./authoring/secret-name.ts";
 export type { Placement, SecretDecls } from "./authoring/secrets.ts";
 export { source, type SourceCapabilities, type SourceDirRef, type SourceDirectoryOptions, type SourceFileRef } from "./authoring/source.ts";
-export { task, type NoPayload, type SessionStartPayload, type Task, type TaskConfig, type TaskOutput, type TaskPayload } from "./authoring/task.ts";
+export {
+  task,
+  type NoPayload,
+  type SessionStartPayload,
+  type Task,
+  type TaskConfig,
+  type TaskOutput,
+  type TaskPayload,
+} from "./authoring/task.ts";
 export type { SessionContext, TaskContext, TaskWorkspace } from "./authoring/task-context.ts";
 export {
   idempotencyKeys,

@@ -26,22 +26,17 @@ export function jsonText(value: unknown, options: JsonTextOptions): string {
   try {
     text = JSON.stringify(value ?? null, (key, member: unknown) => {
       if (typeof member === "number" && !Number.isFinite(member)) {
-        throw new JsonValueError(
-          `Cannot send ${label}: ${place(key)} is ${member}, and JSON numbers must be finite`,
-        );
+        throw new JsonValueError(`Cannot send ${label}: ${place(key)} is ${member}, and JSON numbers must be finite`);
       }
       if (typeof member === "bigint")
-        throw new JsonValueError(
-          `Cannot send ${label}: ${place(key)} is a bigint; convert it to a number or text`,
-        );
+        throw new JsonValueError(`Cannot send ${label}: ${place(key)} is a bigint; convert it to a number or text`);
       return member;
     });
   } catch (error) {
     if (error instanceof JsonValueError) throw error;
     throw new JsonValueError(`Cannot send ${label}: it has no JSON form`, { cause: error });
   }
-  if (text === undefined)
-    throw new JsonValueError(`Cannot send ${label}: a ${typeof value} has no JSON form`);
+  if (text === undefined) throw new JsonValueError(`Cannot send ${label}: a ${typeof value} has no JSON form`);
   const bytes = bytesMax === undefined ? 0 : utf8Bytes(text);
   if (bytesMax !== undefined && bytes > bytesMax) {
     throw new JsonValueError(

@@ -2,7 +2,12 @@
  * The namespaces of the default client (sdk §1.1). `tokens` and `schedules` have members of their own: inside a task `tokens.create` and
  * `tokens.wait` are the task's; the rest always uses the default client, which then needs HELMR_API_URL there.
  */
-import { scheduledTask, type ScheduledTaskConfig, type ScheduledTaskPayload, type ScheduledTaskPayloadInput } from "./authoring/scheduled-task.ts";
+import {
+  scheduledTask,
+  type ScheduledTaskConfig,
+  type ScheduledTaskPayload,
+  type ScheduledTaskPayloadInput,
+} from "./authoring/scheduled-task.ts";
 import type { Task } from "./authoring/task.ts";
 import type { AuthApi } from "./client/auth.ts";
 import { defaultClient, lazyNamespace } from "./client/helmr-client.ts";
@@ -26,7 +31,7 @@ export const schedules: SchedulesApi & {
 
 const localTokens: TokensApi = {
   create: async (options = {}) => (isTaskRunning() ? await createToken(options) : waitable(await defaultClient().tokens.create(options))),
-  wait: waitForToken as TokensApi["wait"],
+  wait: waitForToken,
   retrieve: async (token, options) => waitable(await defaultClient().tokens.retrieve(token, options)),
   async listPage(options) {
     const { tokens: page, nextCursor } = await defaultClient().tokens.listPage(options);

@@ -4,7 +4,10 @@ import { DefinitionError } from "./errors.ts";
  * A writer over an append call: writes keep their order also when the caller does not await each of them, the first failure fails all
  * that follow, and after `close` there are no more.
  */
-export function orderedWriter<I>(name: string, append: (data: I) => Promise<unknown>): { write(data: I): Promise<void>; close(): Promise<void> } {
+export function orderedWriter<I>(
+  name: string,
+  append: (data: I) => Promise<unknown>,
+): { write(data: I): Promise<void>; close(): Promise<void> } {
   let last: Promise<void> = Promise.resolve();
   let closed = false;
   return {

@@ -3,8 +3,8 @@
  *
  * Program (runs a task):
  *   1. import the compiled module of `run.start`; `findTask({ exports, exportName, taskId })` gives the task or a `task_not_found`
- *   2. `executeTask({ task, payload, runtime })` installs the runtime, checks the payload, builds the context, calls `run` and gives the
- *      output back as JSON text (absent for `undefined`); what it rejects with is what the task threw
+ *   2. `executeTask({ task, payload, runtime })` installs the runtime, checks the payload, builds the context, calls `run` and tells
+ *      how that ended, the output as JSON text; it never rejects
  *
  * Build (indexes a project):
  *   1. `const discovery = startDiscovery()` before any user module is loaded
@@ -13,7 +13,13 @@
  *      with its kind; `discovery.stop()`
  */
 export { type ConfigReading, type HelmrConfig, readConfig } from "./authoring/config.ts";
-export { type DefinitionRegistry, type Discovery, type QueueEntry, type StreamEntry, startDiscovery } from "./authoring/definition-registry.ts";
+export {
+  type DefinitionRegistry,
+  type Discovery,
+  type QueueEntry,
+  type StreamEntry,
+  startDiscovery,
+} from "./authoring/definition-registry.ts";
 export {
   type IndexFailure,
   type IndexInput,
@@ -29,5 +35,5 @@ export type { StreamDeclaration } from "./authoring/catalog.ts";
 export type { SecretData } from "./authoring/secrets.ts";
 export { type TaskLookup, findTask, taskNotFoundText } from "./authoring/task-lookup.ts";
 export { type Task, isTask } from "./authoring/task.ts";
-export { type TaskExecution, executeTask } from "./running/execute-task.ts";
+export { type TaskEnd, type TaskExecution, executeTask } from "./running/execute-task.ts";
 export * from "./running/port.ts";

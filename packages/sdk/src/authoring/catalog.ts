@@ -18,7 +18,9 @@ export function streamDeclarations(registry: DefinitionRegistry): StreamDeclarat
     const earlier = byName.get(key);
     if (earlier === undefined) byName.set(key, declaration);
     else if (earlier.fingerprint !== declaration.fingerprint) {
-      throw new DefinitionError(`conflicting deployment catalog schema for ${entry.direction} stream "${entry.name}": it is defined twice with different schemas`);
+      throw new DefinitionError(
+        `conflicting deployment catalog schema for ${entry.direction} stream "${entry.name}": it is defined twice with different schemas`,
+      );
     }
   }
   return [...byName.values()];

@@ -51,6 +51,9 @@ export function readConfig(value: unknown): ConfigReading {
   const found = value === undefined ? "there is none" : "it is something else";
   return {
     ok: false,
-    failure: { kind: "missing_config", message: `The default export of helmr.config.ts must be the result of defineConfig({ project, dirs }), and ${found}` },
+    failure: {
+      kind: "missing_config",
+      message: `The default export of helmr.config.ts must be the result of defineConfig({ project, dirs }), and ${found}`,
+    },
   };
 }

@@ -21,12 +21,14 @@ export function hasParentPart(path: string): boolean {
 }
 
 export function workspacePath(path: unknown, label: string): string {
-  if (typeof path !== "string" || !path.startsWith("/")) throw new DefinitionError(`${label} must be an absolute path, and is ${shown(path)}`);
+  if (typeof path !== "string" || !path.startsWith("/"))
+    throw new DefinitionError(`${label} must be an absolute path, and is ${shown(path)}`);
   if (path.includes("\0")) throw new DefinitionError(`${label} must not contain NUL`);
   if (hasParentPart(path)) throw new DefinitionError(`${label} must not contain "..", and is ${shown(path)}`);
   const normal = normalPath(path);
   if (normal === "/") throw new DefinitionError(`${label} must not be "/"`);
   const reserved = reservedPathOf(normal);
-  if (reserved !== undefined) throw new DefinitionError(`${label} must not be at or below the reserved path ${reserved}, and is ${shown(path)}`);
+  if (reserved !== undefined)
+    throw new DefinitionError(`${label} must not be at or below the reserved path ${reserved}, and is ${shown(path)}`);
   return normal;
 }

@@ -34,7 +34,8 @@ export function collectImages(): ImageCollection {
   function add(image: ImageData, user: string, above: readonly string[]): string {
     const path = [...above, image.id];
     if (above.includes(image.id)) throw new DefinitionError(`images copy from each other in a cycle: ${path.join(" from ")}`);
-    if (image.steps.length === 0) throw new DefinitionError(`image "${image.id}" of ${user} has no steps; begin with .from("debian:12"), for example`);
+    if (image.steps.length === 0)
+      throw new DefinitionError(`image "${image.id}" of ${user} has no steps; begin with .from("debian:12"), for example`);
     const steps = image.steps.map((step) => stepDeclaration(step, image.id, (other) => add(other, `image "${image.id}"`, path)));
     const text = JSON.stringify(steps);
     for (let number = 1; ; number += 1) {
@@ -74,18 +75,30 @@ function stepDeclaration(step: ImageStepData, id: string, keyOf: (image: ImageDa
       return { kind: "env", key: text(step.key, label), value: plain(step.value, label) };
     case "user":
       return { kind: "user", name: text(step.name, label) };
+    default:
+      return unknownStep(step);
   }
 }
 
-function sourceDeclaration(source: Extract<ImageStepData, { kind: "copy" }>["source"], label: string): Extract<ImageStep, { kind: "copy" }>["source"] {
+/** A newer copy of the SDK may know more kinds than this one. */
+function unknownStep(step: never): never {
+  throw new DefinitionError(`an image has a step of an unknown kind: ${shown(step)}; use one version of @helmr/sdk in the project`);
+}
+
+function sourceDeclaration(
+  source: Extract<ImageStepData, { kind: "copy" }>["source"],
+  label: string,
+): Extract<ImageStep, { kind: "copy" }>["source"] {
   const path = text(source.path, label);
-  if (path.startsWith("/") || hasParentPart(path)) throw new DefinitionError(`${label}: source path must be relative to the project and without "..", and is ${shown(path)}`);
+  if (path.startsWith("/") || hasParentPart(path))
+    throw new DefinitionError(`${label}: source path must be relative to the project and without "..", and is ${shown(path)}`);
   if (path.split("/").includes(".git")) throw new DefinitionError(`${label}: source path must not be inside .git, and is ${shown(path)}`);
   return source.kind === "file" ? { kind: "file", path } : { kind: "directory", path, ignore: [...source.ignore] };
 }
 
 function plain(value: unknown, label: string): string {
-  if (typeof value !== "string" || value.includes("\0")) throw new DefinitionError(`${label} needs a text without NUL, and has ${shown(value)}`);
+  if (typeof value !== "string" || value.includes("\0"))
+    throw new DefinitionError(`${label} needs a text without NUL, and has ${shown(value)}`);
   return value;
 }
 

@@ -107,10 +107,13 @@ function runStep(id: string, argv: readonly string[], options: ImageRunOptions):
 }
 
 function copyStep(id: string, destination: string, src: unknown): ImageStepData {
-  if (hasBrand("SourceFileRef", src) || hasBrand("SourceDirRef", src)) return { kind: "copy", destination, source: src as SourceFileRef | SourceDirRef };
+  if (hasBrand("SourceFileRef", src) || hasBrand("SourceDirRef", src))
+    return { kind: "copy", destination, source: src as SourceFileRef | SourceDirRef };
   const other = imageData(src);
   if (other) return { kind: "copyFrom", destination, image: other, source: "/" };
-  throw new DefinitionError(`copy of image "${id}" needs source.file(path), source.directory(path) or another image as its second argument`);
+  throw new DefinitionError(
+    `copy of image "${id}" needs source.file(path), source.directory(path) or another image as its second argument`,
+  );
 }
 
 function otherImage(id: string, other: unknown): ImageData {

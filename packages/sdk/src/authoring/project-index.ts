@@ -115,17 +115,26 @@ function findTasks(modules: readonly LoadedModule[]): FoundTask[] {
     for (const [exportName, value] of Object.entries(exports)) {
       if (!isTask(value)) continue;
       if (exportName === "default") {
-        throw new IndexError({ kind: "task_parse_failed", message: `${file}: task "${value.id}" is the default export; export it by name, for example export const ${nameFor(value.id)} = task({ ... })` });
+        throw new IndexError({
+          kind: "task_parse_failed",
+          message: `${file}: task "${value.id}" is the default export; export it by name, for example export const ${nameFor(value.id)} = task({ ... })`,
+        });
       }
       const earlier = byId.get(value.id);
       if (earlier === undefined) byId.set(value.id, { task: value, file, module, exportName });
       else if (earlier.task !== value) {
-        throw new IndexError({ kind: "duplicate_task_id", message: `task id "${value.id}" is declared twice: ${earlier.exportName} in ${earlier.file}, and ${exportName} in ${file}` });
+        throw new IndexError({
+          kind: "duplicate_task_id",
+          message: `task id "${value.id}" is declared twice: ${earlier.exportName} in ${earlier.file}, and ${exportName} in ${file}`,
+        });
       }
     }
   }
   if (byId.size === 0) {
-    const where = modules.length === 0 ? "there is no task module in dirs" : `none of ${modules.length} modules in dirs has a named export that is the result of task()`;
+    const where =
+      modules.length === 0
+        ? "there is no task module in dirs"
+        : `none of ${modules.length} modules in dirs has a named export that is the result of task()`;
     throw new IndexError({ kind: "task_not_found", message: `The project declares no task: ${where}` });
   }
   return [...byId.values()];
@@ -170,7 +179,10 @@ function collectSandboxes(found: readonly FoundTask[]): { sandboxes: SandboxDecl
     const earlier = byId.get(data.id);
     if (earlier === undefined) byId.set(data.id, { declaration, text, taskId: task.id });
     else if (earlier.text !== text) {
-      throw new IndexError({ kind: "task_parse_failed", message: `conflicting definitions of sandbox "${data.id}" in tasks "${earlier.taskId}" and "${task.id}"` });
+      throw new IndexError({
+        kind: "task_parse_failed",
+        message: `conflicting definitions of sandbox "${data.id}" in tasks "${earlier.taskId}" and "${task.id}"`,
+      });
     }
   }
   return { sandboxes: [...byId.values()].map((entry) => entry.declaration), images: images.declarations() };
@@ -184,7 +196,11 @@ function sandboxDeclaration(data: SandboxData, image: string | undefined): Sandb
     id: data.id,
     ...(image === undefined ? {} : { image }),
     workspacePath: data.workspacePath,
-    resources: { ...(cpu === undefined ? {} : { cpu }), ...(memory === undefined ? {} : { memory }), ...(disk === undefined ? {} : { disk }) },
+    resources: {
+      ...(cpu === undefined ? {} : { cpu }),
+      ...(memory === undefined ? {} : { memory }),
+      ...(disk === undefined ? {} : { disk }),
+    },
     network: { internet, ...(allow === undefined ? {} : { allow: [...allow] }), ...(deny === undefined ? {} : { deny: [...deny] }) },
   };
 }

@@ -21,9 +21,13 @@ export function queue(config: QueueConfig): QueueDefinition {
   const { id, concurrencyLimit } = config;
   checkQueueId(id, "queue id");
   if (concurrencyLimit !== undefined && concurrencyLimit !== null && (!Number.isSafeInteger(concurrencyLimit) || concurrencyLimit < 1)) {
-    throw new DefinitionError(`concurrencyLimit of queue "${id}" must be a positive whole number, null or absent, and is ${shown(concurrencyLimit)}`);
+    throw new DefinitionError(
+      `concurrencyLimit of queue "${id}" must be a positive whole number, null or absent, and is ${shown(concurrencyLimit)}`,
+    );
   }
-  const definition: QueueDefinition = Object.freeze(brand("QueueDefinition", { id, ...(concurrencyLimit === undefined ? {} : { concurrencyLimit }) }));
+  const definition: QueueDefinition = Object.freeze(
+    brand("QueueDefinition", { id, ...(concurrencyLimit === undefined ? {} : { concurrencyLimit }) }),
+  );
   recordQueue({ id, concurrencyLimit: concurrencyLimit ?? null });
   return definition;
 }

@@ -20,11 +20,14 @@ export function checkRetry(retry: unknown, label: string): void {
     members(retry, `${label} with enabled: false`, ["enabled"]);
     return;
   }
-  if (!isCount(maxAttempts) || maxAttempts > 10) throw new DefinitionError(`${label}: maxAttempts must be a whole number from 1 to 10, and is ${shown(maxAttempts)}`);
+  if (!isCount(maxAttempts) || maxAttempts > 10)
+    throw new DefinitionError(`${label}: maxAttempts must be a whole number from 1 to 10, and is ${shown(maxAttempts)}`);
   if (backoff === undefined) return;
   const { minMs, maxMs, factor, jitter } = members(backoff, `${label}: backoff`, ["minMs", "maxMs", "factor", "jitter"]);
-  if (minMs !== undefined && !isCount(minMs)) throw new DefinitionError(`${label}: backoff.minMs must be a positive whole number, and is ${shown(minMs)}`);
-  if (maxMs !== undefined && !isCount(maxMs)) throw new DefinitionError(`${label}: backoff.maxMs must be a positive whole number, and is ${shown(maxMs)}`);
+  if (minMs !== undefined && !isCount(minMs))
+    throw new DefinitionError(`${label}: backoff.minMs must be a positive whole number, and is ${shown(minMs)}`);
+  if (maxMs !== undefined && !isCount(maxMs))
+    throw new DefinitionError(`${label}: backoff.maxMs must be a positive whole number, and is ${shown(maxMs)}`);
   if (factor !== undefined && !(typeof factor === "number" && Number.isFinite(factor) && factor > 0)) {
     throw new DefinitionError(`${label}: backoff.factor must be a number greater than zero, and is ${shown(factor)}`);
   }
@@ -36,6 +39,7 @@ export function checkRetry(retry: unknown, label: string): void {
 function members(value: unknown, label: string, allowed: readonly string[]): Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw new DefinitionError(`${label} must be an object`);
   const unknown = Object.keys(value).find((key) => !allowed.includes(key));
-  if (unknown !== undefined) throw new DefinitionError(`${label} has an unknown key ${JSON.stringify(unknown)}; allowed are ${allowed.join(", ")}`);
+  if (unknown !== undefined)
+    throw new DefinitionError(`${label} has an unknown key ${JSON.stringify(unknown)}; allowed are ${allowed.join(", ")}`);
   return value as Record<string, unknown>;
 }

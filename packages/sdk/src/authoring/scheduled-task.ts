@@ -49,7 +49,8 @@ export function scheduledTask<O>(config: ScheduledTaskConfig<O>): Task<Scheduled
 function scheduleOf(taskId: string, cron: ScheduleCron): { cron: string; timezone: string } {
   const { pattern, timezone = "UTC" } = typeof cron === "string" ? { pattern: cron } : cron;
   if (typeof pattern !== "string" || pattern.trim() === "") throw new DefinitionError(`cron of task "${taskId}" must not be empty`);
-  if (typeof timezone !== "string" || timezone.trim() === "") throw new DefinitionError(`timezone of the cron of task "${taskId}" must not be blank`);
+  if (typeof timezone !== "string" || timezone.trim() === "")
+    throw new DefinitionError(`timezone of the cron of task "${taskId}" must not be blank`);
   return { cron: pattern.trim(), timezone: timezone.trim() };
 }
 
@@ -58,7 +59,8 @@ export const scheduledTaskSchema: StandardSchemaV1<ScheduledTaskPayloadInput, Sc
 });
 
 function validatePayload(value: unknown): StandardSchemaV1.Result<ScheduledTaskPayload> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return { issues: [{ message: "must be the payload of a schedule" }] };
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return { issues: [{ message: "must be the payload of a schedule" }] };
   const issues: StandardSchemaV1.Issue[] = [];
   const input = value as Record<string, unknown>;
   const { scheduleType, externalId } = input;

@@ -48,7 +48,8 @@ function secretDeclaration(entry: unknown, label: string): SecretData {
   if (placement === undefined || given.length > 1) throw new DefinitionError(`${label} needs exactly one of env, file and dir`);
   const allowed = placement === "env" ? ["name", "env"] : ["name", placement, "mode", "owner"];
   const unknown = Object.keys(declared).find((key) => declared[key] !== undefined && !allowed.includes(key));
-  if (unknown !== undefined) throw new DefinitionError(`${label} has an unknown key ${JSON.stringify(unknown)}; allowed are ${allowed.join(", ")}`);
+  if (unknown !== undefined)
+    throw new DefinitionError(`${label} has an unknown key ${JSON.stringify(unknown)}; allowed are ${allowed.join(", ")}`);
   const name = declared["name"] as string;
   if (placement === "env") return { name, env: checkVariable(declared["env"], label) };
   return { name, [placement]: checkPath(declared[placement], `${label}: ${placement}`), ...modeAndOwner(declared, label) };
@@ -58,7 +59,8 @@ function checkVariable(value: unknown, label: string): string {
   if (typeof value !== "string" || !variablePattern.test(value)) {
     throw new DefinitionError(`${label}: env must match ${variablePattern.source}, and is ${shown(value)}`);
   }
-  if (value.startsWith("LD_")) throw new DefinitionError(`${label}: env must not begin with LD_, which would change how programs are loaded`);
+  if (value.startsWith("LD_"))
+    throw new DefinitionError(`${label}: env must not begin with LD_, which would change how programs are loaded`);
   return value;
 }
 
@@ -70,7 +72,8 @@ function checkPath(value: unknown, label: string): string {
   const normal = normalPath(value);
   if (normal === "" || normal === "/") throw new DefinitionError(`${label} must name something, and is ${shown(value)}`);
   const reserved = reservedPathOf(normal);
-  if (reserved !== undefined) throw new DefinitionError(`${label} must not be at or below the reserved path ${reserved}, and is ${shown(value)}`);
+  if (reserved !== undefined)
+    throw new DefinitionError(`${label} must not be at or below the reserved path ${reserved}, and is ${shown(value)}`);
   return normal;
 }
 
@@ -83,5 +86,5 @@ function modeAndOwner(declared: Record<string, unknown>, label: string): { mode?
   if (owner !== undefined && (typeof owner !== "string" || owner.trim() === "")) {
     throw new DefinitionError(`${label}: owner must be a user name, and is ${shown(owner)}`);
   }
-  return { ...(mode === undefined ? {} : { mode: mode as string }), ...(owner === undefined ? {} : { owner: owner as string }) };
+  return { ...(mode === undefined ? {} : { mode: mode as string }), ...(owner === undefined ? {} : { owner }) };
 }

@@ -48,7 +48,8 @@ export type TaskConfig<P, O, I = P> = [P] extends [NoPayload] ? TaskConfigWithou
 
 /** The first line is for `any`: a task of whatever payload. */
 export type TaskRun<P, O> = 0 extends 1 & P
-  ? (...values: any[]) => O | Promise<O>
+  ? // oxlint-disable-next-line typescript/no-explicit-any -- nothing else is both callable and assignable from every run function
+    (...values: any[]) => O | Promise<O>
   : [P] extends [NoPayload]
     ? (ctx: TaskContext) => O | Promise<O>
     : (payload: P, ctx: TaskContext) => O | Promise<O>;
@@ -56,6 +57,7 @@ export type TaskRun<P, O> = 0 extends 1 & P
 /**
  * A declared task. `P` is the payload as `run` gets it, `O` the awaited output, `I` the payload as a caller writes it.
  */
+// oxlint-disable-next-line typescript/no-explicit-any -- `Task` alone means a task of whatever types
 export interface Task<P = any, O = any, I = P> extends TaskSettings {
   readonly payload?: PayloadSchema<I, P> | undefined;
   readonly run: TaskRun<P, O>;
@@ -72,7 +74,19 @@ export type TaskPayload<T> = Types<T> extends { readonly payload: infer P } ? P 
 export type SessionStartPayload<T> = Types<T> extends { readonly input: infer I } ? I : never;
 
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-const allowedKeys = ["id", "sandbox", "maxDuration", "queue", "ttl", "retry", "secrets", "payload", "run", "onConflict", "onCheckpointLost"];
+const allowedKeys = [
+  "id",
+  "sandbox",
+  "maxDuration",
+  "queue",
+  "ttl",
+  "retry",
+  "secrets",
+  "payload",
+  "run",
+  "onConflict",
+  "onCheckpointLost",
+];
 const refusedKeys: Readonly<Record<string, string>> = {
   streams: "define streams at module level with streams.input(id) and streams.output(id)",
   schedule: "use schedules.task({ cron, ... }) for a task that runs on a schedule",
@@ -84,7 +98,7 @@ export function task<O>(config: TaskConfigWithoutPayload<O>): Task<NoPayload, Aw
 export function task<P, O>(config: TaskConfig<P, O>): Task<P, Awaited<O>, P>;
 export function task(config: TaskConfigWithPayload<unknown, unknown> | TaskConfigWithoutPayload<unknown>): Task {
   checkTask(config, { allowed: allowedKeys });
-  return brandTask(config as Task, {});
+  return brandTask(config, {});
 }
 
 /** Data of the brand: what `schedules.task` adds. */
@@ -93,7 +107,8 @@ export interface TaskBrand {
 }
 
 export function brandTask(config: Task, data: TaskBrand): Task {
-  if (!Object.isExtensible(config)) throw new DefinitionError(`The definition of task "${config.id}" must not be frozen: task() marks the object it is given`);
+  if (!Object.isExtensible(config))
+    throw new DefinitionError(`The definition of task "${config.id}" must not be frozen: task() marks the object it is given`);
   return brand("Task", config, data);
 }
 
@@ -103,7 +118,7 @@ export function isTask(value: unknown): value is Task {
 
 export function taskBrand(value: Task): TaskBrand {
   const data = brandData("Task", value);
-  return typeof data === "object" && data !== null ? (data as TaskBrand) : {};
+  return typeof data === "object" && data !== null ? data : {};
 }
 
 export function checkTask(config: unknown, { allowed }: { allowed: readonly string[] }): void {
@@ -133,7 +148,8 @@ function checkKeys(config: object, allowed: readonly string[], label: string): v
   for (const key of Object.keys(config)) {
     const pointer = refusedKeys[key];
     if (pointer !== undefined) throw new DefinitionError(`${label} must not have ${key}: ${pointer}`);
-    if (!allowed.includes(key)) throw new DefinitionError(`${label} has an unknown key ${JSON.stringify(key)}; allowed are ${allowed.join(", ")}`);
+    if (!allowed.includes(key))
+      throw new DefinitionError(`${label} has an unknown key ${JSON.stringify(key)}; allowed are ${allowed.join(", ")}`);
   }
 }
 

@@ -18,7 +18,8 @@ export function parseBaseUrl(text: string | undefined): BaseUrl {
     throw new UnsupportedTransportError(`The Helmr URL must use https, and uses ${url.protocol.slice(0, -1)}`);
   }
   if (text.includes("?") || text.includes("#")) throw new UnsupportedTransportError("The Helmr URL must have no query and no fragment");
-  if (url.username !== "" || url.password !== "") throw new UnsupportedTransportError("The Helmr URL must hold no credentials; pass { apiKey } or set HELMR_API_KEY");
+  if (url.username !== "" || url.password !== "")
+    throw new UnsupportedTransportError("The Helmr URL must hold no credentials; pass { apiKey } or set HELMR_API_KEY");
   if (url.protocol === "http:" && !isLoopback(url.hostname)) {
     throw new UnsupportedTransportError(`The Helmr URL must use https for ${url.hostname}; http is for localhost, 127.x and ::1 only`);
   }

@@ -13,16 +13,19 @@ export function instantText(value: string | Date | undefined, label: string): st
 }
 
 /** A text becomes `{ name }`; so does a queue definition. */
-export function queueMember(queue: string | { readonly name?: string } | { readonly id: string } | undefined): { name?: string } | undefined {
+export function queueMember(
+  queue: string | { readonly name?: string } | { readonly id: string } | undefined,
+): { name?: string } | undefined {
   if (queue === undefined) return undefined;
   if (typeof queue === "string") return { name: queue };
-  return "id" in queue ? { name: queue.id } : { ...(queue.name === undefined ? {} : { name: queue.name }) };
+  return "id" in queue ? { name: queue.id } : optional("name", queue.name);
 }
 
 /** The id in a text or in an object with one. */
 export function idOf(value: string | { readonly id: string }, what: string): string {
   const id = typeof value === "string" ? value : value?.id;
-  if (typeof id !== "string" || id.trim() === "") throw new DefinitionError(`${what} must be an id or an object with one, and is ${shown(value)}`);
+  if (typeof id !== "string" || id.trim() === "")
+    throw new DefinitionError(`${what} must be an id or an object with one, and is ${shown(value)}`);
   return id;
 }
 

@@ -6,7 +6,13 @@ import type { Chunk, StreamError, StreamTerminal } from "@helmr/protocol/api";
 import { DefinitionError, WorkspaceStreamError, WorkspaceStreamTerminalError } from "../errors.ts";
 import { shown } from "../json-value.ts";
 import { base64Text } from "./base64.ts";
-import type { WorkspaceExecReadableStreamApi, WorkspaceStreamChunk, WorkspaceStreamFollowOptions, WorkspaceStreamTerminal, WorkspaceStreamWriteOptions } from "./exec-shapes.ts";
+import type {
+  WorkspaceExecReadableStreamApi,
+  WorkspaceStreamChunk,
+  WorkspaceStreamFollowOptions,
+  WorkspaceStreamTerminal,
+  WorkspaceStreamWriteOptions,
+} from "./exec-shapes.ts";
 import { chunkView, streamTerminalView } from "./exec-views.ts";
 import { isFatal, pause, reconnectMs, sseFrames } from "./sse-follow.ts";
 import { MalformedAnswerError, type Transport } from "./transport.ts";
@@ -70,7 +76,7 @@ async function* connection({ transport, path, options }: ByteSource, cursor: num
         return;
       }
       case "workspace_stream_error":
-        throw new WorkspaceStreamError(frameData<StreamError>(event.data, path) as { code: string });
+        throw new WorkspaceStreamError(frameData<StreamError>(event.data, path));
     }
   }
 }
@@ -79,6 +85,7 @@ function terminalError(terminal: WorkspaceStreamTerminal): WorkspaceStreamTermin
   return new WorkspaceStreamTerminalError({ ...terminal });
 }
 
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- names the wire type at the call
 function frameData<T>(data: string, path: string): T {
   try {
     return JSON.parse(data) as T;
@@ -89,6 +96,7 @@ function frameData<T>(data: string, path: string): T {
 
 /** Body of a write to stdin or to a terminal. */
 export function writeBody(data: string | Uint8Array, { offset }: WorkspaceStreamWriteOptions): { offset: number; data: string } {
-  if (!Number.isSafeInteger(offset) || offset < 0) throw new DefinitionError(`offset must be a whole number that is not negative, and is ${shown(offset)}`);
+  if (!Number.isSafeInteger(offset) || offset < 0)
+    throw new DefinitionError(`offset must be a whole number that is not negative, and is ${shown(offset)}`);
   return { offset, data: base64Text(data) };
 }

@@ -64,7 +64,14 @@ export function chunkView(wire: Chunk): WorkspaceStreamChunk {
 }
 
 export function streamTerminalView(wire: StreamTerminal): WorkspaceStreamTerminal {
-  return { resourceKind: wire.resource_kind, resourceId: wire.resource_id, stream: wire.stream, state: wire.state, cursor: wire.cursor, error: wire.error ?? null };
+  return {
+    resourceKind: wire.resource_kind,
+    resourceId: wire.resource_id,
+    stream: wire.stream,
+    state: wire.state,
+    cursor: wire.cursor,
+    error: wire.error ?? null,
+  };
 }
 
 function writeMode(mode: unknown, what: string): "write" {

@@ -3,7 +3,14 @@ import type { Chunk, Exec, Pty } from "@helmr/protocol/api";
 import { DefinitionError } from "../errors.ts";
 import { idOf, members } from "./body-members.ts";
 import { readableStream, writeBody } from "./byte-stream.ts";
-import type { WorkspaceExec, WorkspaceExecHandle, WorkspaceExecsApi, WorkspacePty, WorkspacePtyApi, WorkspacePtyHandle } from "./exec-shapes.ts";
+import type {
+  WorkspaceExec,
+  WorkspaceExecHandle,
+  WorkspaceExecsApi,
+  WorkspacePty,
+  WorkspacePtyApi,
+  WorkspacePtyHandle,
+} from "./exec-shapes.ts";
 import { chunkView, execView, ptyView } from "./exec-views.ts";
 import type { RequestOptions } from "./request-options.ts";
 import { pause } from "./sse-follow.ts";
@@ -17,7 +24,8 @@ export function execsApi(transport: Transport, base: string): WorkspaceExecsApi 
   const path = `${base}/execs`;
   return Object.freeze<WorkspaceExecsApi>({
     async create(command, options = {}) {
-      if (!Array.isArray(command) || command.length === 0) throw new DefinitionError("The command of an exec needs at least the name of a program");
+      if (!Array.isArray(command) || command.length === 0)
+        throw new DefinitionError("The command of an exec needs at least the name of a program");
       const { cwd, env, detached, idempotencyKey } = options;
       const body = members({ command, cwd, env, detached, idempotency_key: idempotencyKey });
       const { exec } = await transport.json<{ exec: Exec }>({ method: "POST", path, body, options });
@@ -79,7 +87,11 @@ export function ptyApi(transport: Transport, base: string): WorkspacePtyApi {
       return ptyHandle(transport, path, ptyView(pty));
     },
     async retrieve(ptyId, options = {}) {
-      const { pty } = await transport.json<{ pty: Pty }>({ method: "GET", path: `${path}/${encodeURIComponent(idOf(ptyId, "a terminal"))}`, options });
+      const { pty } = await transport.json<{ pty: Pty }>({
+        method: "GET",
+        path: `${path}/${encodeURIComponent(idOf(ptyId, "a terminal"))}`,
+        options,
+      });
       return ptyHandle(transport, path, ptyView(pty));
     },
     async list(options = {}) {

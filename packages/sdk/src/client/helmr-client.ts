@@ -28,7 +28,10 @@ export class HelmrClient {
   readonly auth: AuthApi;
 
   constructor(options: HelmrClientOptions = {}) {
-    const transport = new Transport({ url: options.url ?? environment("HELMR_API_URL"), apiKey: options.apiKey ?? environment("HELMR_API_KEY") });
+    const transport = new Transport({
+      url: options.url ?? environment("HELMR_API_URL"),
+      apiKey: options.apiKey ?? environment("HELMR_API_KEY"),
+    });
     this.sessions = sessionsApi(transport);
     this.runs = runsApi(transport);
     this.tokens = tokensApi(transport);

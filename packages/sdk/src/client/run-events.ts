@@ -56,8 +56,11 @@ export async function retrieveRun({ transport, runId, options }: RunSource): Pro
 }
 
 /** Pages until there is no next cursor. */
-export async function* listRunEvents(source: RunSource, from: { cursor?: number | undefined; pageSize?: number | undefined }): AsyncGenerator<RunEventRecord, void, undefined> {
-  for (let cursor = from.cursor; ; ) {
+export async function* listRunEvents(
+  source: RunSource,
+  from: { cursor?: number | undefined; pageSize?: number | undefined },
+): AsyncGenerator<RunEventRecord, void, undefined> {
+  for (let cursor = from.cursor; ;) {
     const page = await source.transport.json<EventPage>(
       eventsRequest(source, [
         ["cursor", cursor],
@@ -70,7 +73,10 @@ export async function* listRunEvents(source: RunSource, from: { cursor?: number 
   }
 }
 
-export async function* subscribeRunEvents(source: RunSource, from: { cursor?: number | undefined }): AsyncGenerator<RunEvent, void, undefined> {
+export async function* subscribeRunEvents(
+  source: RunSource,
+  from: { cursor?: number | undefined },
+): AsyncGenerator<RunEvent, void, undefined> {
   const { signal } = source.options;
   let cursor = from.cursor ?? 0;
   for (;;) {
@@ -104,7 +110,7 @@ const rereadMsMax = 1_000;
 async function followToEnd(source: RunSource): Promise<RunSnapshot> {
   const { signal } = source.options;
   let cursor = 0;
-  for (let terminal = false, rereadMs = rereadMsFirst; ; ) {
+  for (let terminal = false, rereadMs = rereadMsFirst; ;) {
     try {
       const snapshot = await retrieveRun(source);
       if (snapshot.isTerminal) return snapshot;
@@ -134,7 +140,8 @@ export async function waitForRun(source: RunSource, { timeoutMs, signal }: RunWa
   try {
     return await followToEnd({ ...source, options: { ...source.options, signal: either } });
   } catch (error) {
-    if (timeout.signal.aborted && signal?.aborted !== true) throw new TimeoutError(`Run ${source.runId} did not end within ${timeoutMs} ms`);
+    if (timeout.signal.aborted && signal?.aborted !== true)
+      throw new TimeoutError(`Run ${source.runId} did not end within ${timeoutMs} ms`);
     throw error;
   } finally {
     clearTimeout(timer);

@@ -9,7 +9,8 @@ const statuses: readonly RunStatus[] = ["queued", "running", "waiting", "succeed
 
 export function runSnapshot(wire: Run): RunSnapshot {
   const { status } = wire;
-  if (!statuses.includes(status)) throw new MalformedAnswerError(`Run ${wire.id} has the unknown status ${JSON.stringify(status)}; update @helmr/sdk`);
+  if (!statuses.includes(status))
+    throw new MalformedAnswerError(`Run ${wire.id} has the unknown status ${JSON.stringify(status)}; update @helmr/sdk`);
   return {
     id: wire.id,
     taskId: wire.task_id,
@@ -66,7 +67,7 @@ export function isTerminalRecord(record: RunEventRecord): boolean {
 }
 
 export function eventRecords(page: EventPage): readonly RunEventRecord[] {
-  return page.events as readonly RunEventRecord[];
+  return page.events;
 }
 
 /** By the record's message; `undefined` for what is not mapped. */
@@ -77,7 +78,14 @@ export function runEvent(record: RunEventRecord, runId: string): RunEvent | unde
     case "log.stdout":
     case "log.stderr": {
       const stream = record.message === "log.stdout" ? "stdout" : "stderr";
-      return { type: "log", run_id: base.run_id, stream, bytes: numberOf(attributes["bytes"]), observed_seq: numberOf(attributes["observed_seq"]), at: base.at };
+      return {
+        type: "log",
+        run_id: base.run_id,
+        stream,
+        bytes: numberOf(attributes["bytes"]),
+        observed_seq: numberOf(attributes["observed_seq"]),
+        at: base.at,
+      };
     }
     case "run_wait.created":
     case "run_wait.completed":
@@ -92,7 +100,12 @@ export function runEvent(record: RunEventRecord, runId: string): RunEvent | unde
     case "run.cancelled":
       return { type: "run_cancelled", ...base, ...optional("reason", textOf(attributes["reason"])) };
     case "run.expired":
-      return { type: "run_expired", ...base, ...optional("ttl", textOf(attributes["ttl"])), ...optional("message", textOf(attributes["message"])) };
+      return {
+        type: "run_expired",
+        ...base,
+        ...optional("ttl", textOf(attributes["ttl"])),
+        ...optional("message", textOf(attributes["message"])),
+      };
     default:
       return undefined;
   }

@@ -7,7 +7,11 @@ import { logRecordPage, logSnapshot, runEvent, runSnapshot } from "./run-views.t
 import type { Transport } from "./transport.ts";
 
 export function runsApi(transport: Transport): RunsApi {
-  const source = (run: string | { readonly id: string }, options: RequestOptions): RunSource => ({ transport, runId: idOf(run, "a run"), options });
+  const source = (run: string | { readonly id: string }, options: RequestOptions): RunSource => ({
+    transport,
+    runId: idOf(run, "a run"),
+    options,
+  });
   const pathOf = (run: string | { readonly id: string }): string => `/runs/${encodeURIComponent(idOf(run, "a run"))}`;
   return Object.freeze<RunsApi>({
     async retrieve<O>(run: string | { readonly id: string }, options = {}) {

@@ -4,14 +4,17 @@ import type { Schedule, ScheduleUpdateOptions, SchedulesApi } from "./schedule-s
 import type { Transport } from "./transport.ts";
 
 export function schedulesApi(transport: Transport): SchedulesApi {
-  const pathOf = (schedule: string | { readonly id: string }, rest = ""): string => `/schedules/${encodeURIComponent(idOf(schedule, "a schedule"))}${rest}`;
+  const pathOf = (schedule: string | { readonly id: string }, rest = ""): string =>
+    `/schedules/${encodeURIComponent(idOf(schedule, "a schedule"))}${rest}`;
   return Object.freeze<SchedulesApi>({
     async create(options) {
       const body = { deduplication_key: options.deduplicationKey, ...scheduleBody(options) };
       return scheduleView(await transport.json<WireSchedule>({ method: "POST", path: "/schedules", body, options }));
     },
     async update(schedule, options) {
-      return scheduleView(await transport.json<WireSchedule>({ method: "PUT", path: pathOf(schedule), body: scheduleBody(options), options }));
+      return scheduleView(
+        await transport.json<WireSchedule>({ method: "PUT", path: pathOf(schedule), body: scheduleBody(options), options }),
+      );
     },
     async list(options = {}) {
       const { schedules } = await transport.json<{ schedules: WireSchedule[] }>({ method: "GET", path: "/schedules", options });

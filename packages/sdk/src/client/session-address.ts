@@ -10,7 +10,8 @@ export function resolveSession(address: SessionAddress): ResolvedSession {
   if (typeof address === "string") return { id: filled(address, "A session id") };
   if (typeof address === "object" && address !== null) {
     if ("id" in address && address.id !== undefined) return { id: filled(address.id, "A session id") };
-    if ("externalId" in address && address.externalId !== undefined) return { externalId: filled(address.externalId, "The externalId of a session") };
+    if ("externalId" in address && address.externalId !== undefined)
+      return { externalId: filled(address.externalId, "The externalId of a session") };
   }
   throw new DefinitionError(`A session must be named by its id, an object with id, or { externalId }, and is ${shown(address)}`);
 }

@@ -188,12 +188,16 @@ export type StartArguments<T, Options> = T extends { readonly "~helmr.types"?: {
       : [payload: SessionStartPayload<T>, options: Options]
   : never;
 
-type AnyTask = Task<any, any, any>;
-
 export interface SessionsApi {
-  start<T extends AnyTask>(task: T, ...values: StartArguments<T, SessionStartOptions>): Promise<SessionStartResult<TaskOutput<T>>>;
-  start(taskId: string, ...values: [options: SessionStartOptions] | [payload: unknown, options: SessionStartOptions]): Promise<SessionStartResult>;
-  startAndWait<T extends AnyTask>(task: T, ...values: StartArguments<T, SessionStartAndWaitOptions>): Promise<SessionStartAndWaitResult<TaskOutput<T>>>;
+  start<T extends Task>(task: T, ...values: StartArguments<T, SessionStartOptions>): Promise<SessionStartResult<TaskOutput<T>>>;
+  start(
+    taskId: string,
+    ...values: [options: SessionStartOptions] | [payload: unknown, options: SessionStartOptions]
+  ): Promise<SessionStartResult>;
+  startAndWait<T extends Task>(
+    task: T,
+    ...values: StartArguments<T, SessionStartAndWaitOptions>
+  ): Promise<SessionStartAndWaitResult<TaskOutput<T>>>;
   startAndWait(
     taskId: string,
     ...values: [options: SessionStartAndWaitOptions] | [payload: unknown, options: SessionStartAndWaitOptions]

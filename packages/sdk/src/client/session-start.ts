@@ -21,11 +21,25 @@ export async function startSession(transport: Transport, target: string | Task, 
   return { session: sessionSnapshot(wire.session), run, isCached: wire.is_cached ?? false };
 }
 
-export async function startSessionAndWait(transport: Transport, target: string | Task, values: StartValues): Promise<SessionStartAndWaitResult> {
+export async function startSessionAndWait(
+  transport: Transport,
+  target: string | Task,
+  values: StartValues,
+): Promise<SessionStartAndWaitResult> {
   const { body, options } = await startRequest(target, values);
   const timeout = members({ timeout_seconds: (options as SessionStartAndWaitOptions).timeoutSeconds });
-  const wire = await sendUntilDecided<WireStartResult>(transport, { method: "POST", path: "/sessions/start-and-wait", body: { ...body, ...timeout }, options });
-  return { session: sessionSnapshot(wire.session), run: runSnapshot(wire.run), isCached: wire.is_cached ?? false, timedOut: wire.timed_out ?? false };
+  const wire = await sendUntilDecided<WireStartResult>(transport, {
+    method: "POST",
+    path: "/sessions/start-and-wait",
+    body: { ...body, ...timeout },
+    options,
+  });
+  return {
+    session: sessionSnapshot(wire.session),
+    run: runSnapshot(wire.run),
+    isCached: wire.is_cached ?? false,
+    timedOut: wire.timed_out ?? false,
+  };
 }
 
 interface StartRequest {
@@ -36,7 +50,8 @@ interface StartRequest {
 async function startRequest(target: string | Task, values: StartValues): Promise<StartRequest> {
   const hasPayload = values.length >= 2;
   const options = values[hasPayload ? 1 : 0];
-  if (typeof options !== "object" || options === null) throw new DefinitionError("sessions.start needs options as its last argument; {} will do");
+  if (typeof options !== "object" || options === null)
+    throw new DefinitionError("sessions.start needs options as its last argument; {} will do");
   const payload = hasPayload ? values[0] : undefined;
   const isById = typeof target === "string";
   if (!isById && !isTask(target)) throw new DefinitionError("sessions.start needs a task or its id as its first argument");
@@ -54,7 +69,10 @@ async function checkPayload(task: Task, { hasPayload, payload }: { hasPayload: b
   await parseWithSchema(task.payload, payload, `payload of task "${task.id}"`);
 }
 
-function startBody(target: string | Task, { payload, options }: { payload: unknown; options: SessionStartOptions }): Record<string, unknown> {
+function startBody(
+  target: string | Task,
+  { payload, options }: { payload: unknown; options: SessionStartOptions },
+): Record<string, unknown> {
   const { idempotencyKey } = options;
   return members({
     task_id: typeof target === "string" ? target : target.id,

@@ -39,7 +39,9 @@ export function inputStreamApi(transport: Transport, session: ResolvedSession, r
   const name = streamReferenceName(reference, "input");
   const place: StreamPlace = { transport, session, rest: `/inputs/${encodeURIComponent(name)}` };
   const inTaskOnly = (method: string) => (): never => {
-    throw new UnsupportedTransportError(`${method}() of input stream "${name}" works inside a task only; from outside use send() and list()`);
+    throw new UnsupportedTransportError(
+      `${method}() of input stream "${name}" works inside a task only; from outside use send() and list()`,
+    );
   };
   return Object.freeze<SessionInputStreamApi>({
     async send(data, options: SessionInputSendOptions = {}) {
@@ -82,7 +84,11 @@ async function listRecords({ transport, session, rest }: StreamPlace, options: S
     ["limit", options.limit],
     ["correlation_id", options.correlationId],
   ] as const;
-  const { records } = await transport.json<{ records: WireStreamRecord[] }>({ method: "GET", ...sessionUrl(session, rest, query), options });
+  const { records } = await transport.json<{ records: WireStreamRecord[] }>({
+    method: "GET",
+    ...sessionUrl(session, rest, query),
+    options,
+  });
   return records.map(streamRecord);
 }
 
@@ -92,13 +98,20 @@ async function readRecord({ transport, session, rest }: StreamPlace, options: Se
     ["after_sequence", options.cursor],
     ["correlation_id", options.correlationId],
   ] as const;
-  const request = { method: "GET" as const, ...sessionUrl(session, `${rest}/read`, query), options, publicToken: options.publicAccessToken };
+  const request = {
+    method: "GET" as const,
+    ...sessionUrl(session, `${rest}/read`, query),
+    options,
+    publicToken: options.publicAccessToken,
+  };
   const { record } = await transport.json<{ record: WireStreamRecord | null }>(request);
   return record === null ? null : streamRecord(record);
 }
 
 export function checkPublicToken(options: RequestOptions & { readonly publicAccessToken?: string | undefined }): void {
   if (options.publicAccessToken !== undefined && (options.projectId !== undefined || options.environmentId !== undefined)) {
-    throw new DefinitionError("publicAccessToken cannot be combined with projectId and environmentId: the token names its environment itself");
+    throw new DefinitionError(
+      "publicAccessToken cannot be combined with projectId and environmentId: the token names its environment itself",
+    );
   }
 }

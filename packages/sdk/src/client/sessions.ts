@@ -53,5 +53,5 @@ function openSession(transport: Transport, session: ResolvedSession): OpenSessio
     input: (stream: StreamReference) => inputStreamApi(transport, session, stream),
     output: (stream: StreamReference) => outputStreamApi(transport, session, stream),
   };
-  return Object.freeze(handle) as unknown as OpenSessionHandle;
+  return Object.freeze(handle) as OpenSessionHandle;
 }

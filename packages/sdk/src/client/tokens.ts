@@ -47,7 +47,8 @@ export function tokensApi(transport: Transport): ClientTokensApi {
     list: async (options = {}) => (await listPage(options)).tokens,
     async complete(token, data, options = {}): Promise<TokenCompleteResult> {
       checkPublicToken(options);
-      const publicToken = options.publicAccessToken ?? (typeof token === "object" && "publicAccessToken" in token ? token.publicAccessToken : undefined);
+      const publicToken =
+        options.publicAccessToken ?? (typeof token === "object" && "publicAccessToken" in token ? token.publicAccessToken : undefined);
       const request = { method: "POST" as const, path: `${pathOf(token)}/complete`, body: members({ data }), options, publicToken };
       const answer = await transport.json<{ status: TokenCompleteResult["status"]; token: WireToken }>(request);
       return { status: answer.status, token: tokenView(answer.token) };
@@ -71,5 +72,7 @@ function checkTimeout(timeout: DurationInput | undefined): void {
     total = text === undefined ? undefined : memberNames.reduce((sum, name) => sum + (timeout[name] ?? 0), text);
   }
   if (total !== undefined && Number.isFinite(total) && total > 0) return;
-  throw new DefinitionError(`timeout of a token must be greater than zero: milliseconds, a text such as "1h30m", or { minutes: 5 }, and is ${shown(timeout)}`);
+  throw new DefinitionError(
+    `timeout of a token must be greater than zero: milliseconds, a text such as "1h30m", or { minutes: 5 }, and is ${shown(timeout)}`,
+  );
 }

@@ -10,7 +10,13 @@ import type { Query, Transport } from "./transport.ts";
 export function filesApi(transport: Transport, base: string): WorkspaceFilesApi {
   return Object.freeze<WorkspaceFilesApi>({
     async read(path, options = {}) {
-      const response = await transport.ok({ method: "GET", path: `${base}/files/content`, query: fileQuery(path, options), options, accept: "application/octet-stream" });
+      const response = await transport.ok({
+        method: "GET",
+        path: `${base}/files/content`,
+        query: fileQuery(path, options),
+        options,
+        accept: "application/octet-stream",
+      });
       return new Uint8Array(await response.arrayBuffer());
     },
     async list(path = "", options = {}) {
@@ -18,7 +24,12 @@ export function filesApi(transport: Transport, base: string): WorkspaceFilesApi 
       return fileListView(await transport.json<FilePage>({ method: "GET", path: `${base}/files`, query, options }));
     },
     async stat(path, options = {}) {
-      const { entry } = await transport.json<{ entry: FileEntry }>({ method: "GET", path: `${base}/files/stat`, query: fileQuery(path, options), options });
+      const { entry } = await transport.json<{ entry: FileEntry }>({
+        method: "GET",
+        path: `${base}/files/stat`,
+        query: fileQuery(path, options),
+        options,
+      });
       return fileEntryView(entry);
     },
   });

@@ -1,7 +1,21 @@
 /** From the wire's workspaces, mounts, files and versions to results (sdk §9.7, §11). */
-import type { FileEntry, FilePage, Mount, Workspace as WireWorkspace, WorkspaceStopResult as WireStopResult, WorkspaceVersion as WireVersion } from "@helmr/protocol/api";
+import type {
+  FileEntry,
+  FilePage,
+  Mount,
+  Workspace as WireWorkspace,
+  WorkspaceStopResult as WireStopResult,
+  WorkspaceVersion as WireVersion,
+} from "@helmr/protocol/api";
 import { optional } from "./body-members.ts";
-import type { Workspace, WorkspaceFileEntry, WorkspaceFileList, WorkspaceMaterialization, WorkspaceStopResult, WorkspaceVersion } from "./workspace-shapes.ts";
+import type {
+  Workspace,
+  WorkspaceFileEntry,
+  WorkspaceFileList,
+  WorkspaceMaterialization,
+  WorkspaceStopResult,
+  WorkspaceVersion,
+} from "./workspace-shapes.ts";
 
 export function workspaceView(wire: WireWorkspace): Workspace {
   return {
@@ -50,7 +64,11 @@ export function materializationView(wire: Mount): WorkspaceMaterialization {
 }
 
 export function stopView(wire: WireStopResult): WorkspaceStopResult {
-  return { workspaceId: wire.workspace_id, state: wire.state, materialization: wire.mount === undefined ? null : materializationView(wire.mount) };
+  return {
+    workspaceId: wire.workspace_id,
+    state: wire.state,
+    materialization: wire.mount === undefined ? null : materializationView(wire.mount),
+  };
 }
 
 export function fileEntryView(wire: FileEntry): WorkspaceFileEntry {

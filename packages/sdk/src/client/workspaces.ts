@@ -6,7 +6,14 @@ import { isPending } from "./pending-retry.ts";
 import type { RequestOptions } from "./request-options.ts";
 import { type ApiRequest, MalformedAnswerError, type Transport } from "./transport.ts";
 import { filesApi, versionsApi } from "./workspace-files.ts";
-import type { Workspace, WorkspaceHandle, WorkspaceMaterialization, WorkspaceStopOptions, WorkspaceStopResult, WorkspacesApi } from "./workspace-shapes.ts";
+import type {
+  Workspace,
+  WorkspaceHandle,
+  WorkspaceMaterialization,
+  WorkspaceStopOptions,
+  WorkspaceStopResult,
+  WorkspacesApi,
+} from "./workspace-shapes.ts";
 import { materializationView, stopView, workspaceView } from "./workspace-views.ts";
 
 type WorkspaceAddress = string | { readonly id: string };

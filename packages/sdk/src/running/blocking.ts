@@ -8,7 +8,9 @@ import { type InstalledRuntime, activeRuntime } from "./port.ts";
 export async function blocking<T>(words: string, body: (installed: InstalledRuntime) => Promise<T>): Promise<T> {
   const installed = activeRuntime();
   if (installed.blocking !== undefined) {
-    throw new ConcurrentWaitError(`Cannot start ${words} while ${installed.blocking} is in flight: a task makes one blocking call at a time; await the first one`);
+    throw new ConcurrentWaitError(
+      `Cannot start ${words} while ${installed.blocking} is in flight: a task makes one blocking call at a time; await the first one`,
+    );
   }
   installed.blocking = words;
   try {

@@ -14,25 +14,34 @@ export interface TaskExecution {
   runtime: RunRuntime;
 }
 
-/**
- * Resolves with the output as JSON text, or without one when `run` returned `undefined`. Rejects with what the task threw, with
- * PayloadSchemaValidationError, or with a sentence about an output that is too large or no JSON. The runtime stays installed afterwards:
- * what a task left running may still log.
- */
-export async function executeTask({ task, payload, runtime }: TaskExecution): Promise<{ outputJson?: string }> {
+export type TaskEnd =
+  /** Without output when `run` returned `undefined`. */
+  | { outcome: "returned"; outputJson?: string }
+  /** `detail` tells a payload that the schema refused, and an output that is too large or no JSON, from what the task itself threw. */
+  | { outcome: "threw"; error: unknown; detail?: "payload_invalid" | "output_invalid" };
+
+/** Never rejects. The runtime stays installed afterwards: what a task left running may still log. */
+export async function executeTask({ task, payload, runtime }: TaskExecution): Promise<TaskEnd> {
   installRuntime(runtime);
-  const context = taskContext(runtime);
-  const output: unknown = task.payload === undefined ? await call(task, [context]) : await call(task, [await parsePayload(task, payload), context]);
-  return output === undefined ? {} : { outputJson: jsonText(output, { label: `the output of task "${task.id}"`, bytesMax: outputBytesMax }) };
-}
-
-async function parsePayload(task: Task, payload: unknown): Promise<unknown> {
-  return task.payload === undefined ? payload : await parseWithSchema(task.payload, payload, `payload of task "${task.id}"`);
-}
-
-async function call(task: Task, values: unknown[]): Promise<unknown> {
-  const run = task.run as (...values: unknown[]) => unknown;
-  return await run.apply(task, values);
+  const values: unknown[] = [];
+  try {
+    if (task.payload !== undefined) values.push(await parseWithSchema(task.payload, payload, `payload of task "${task.id}"`));
+  } catch (error) {
+    return { outcome: "threw", error, detail: "payload_invalid" };
+  }
+  values.push(taskContext(runtime));
+  let output: unknown;
+  try {
+    output = await task.run(...values);
+  } catch (error) {
+    return { outcome: "threw", error };
+  }
+  if (output === undefined) return { outcome: "returned" };
+  try {
+    return { outcome: "returned", outputJson: jsonText(output, { label: `the output of task "${task.id}"`, bytesMax: outputBytesMax }) };
+  } catch (error) {
+    return { outcome: "threw", error, detail: "output_invalid" };
+  }
 }
 
 function taskContext(runtime: RunRuntime): TaskContext {

@@ -79,7 +79,9 @@ interface ReadFrom {
 function readFrom(name: string, options: InputStreamPeekOptions): ReadFrom {
   const { afterSequence } = options;
   if (afterSequence !== undefined && !(Number.isSafeInteger(afterSequence) && afterSequence >= 0)) {
-    throw new DefinitionError(`afterSequence of input stream "${name}" must be a whole number that is not negative, and is ${shown(afterSequence)}`);
+    throw new DefinitionError(
+      `afterSequence of input stream "${name}" must be a whole number that is not negative, and is ${shown(afterSequence)}`,
+    );
   }
   const correlationId = correlationIdOf(options.correlationId);
   return { ...(afterSequence === undefined ? {} : { afterSequence }), ...(correlationId === undefined ? {} : { correlationId }) };
@@ -94,7 +96,12 @@ function waitForRecord<T>(reader: Reader<T>, options: InputStreamWaitOptions): W
   return waitHandle(() =>
     blocking(`a wait on input stream "${name}"`, async (installed): Promise<WaitResult<T>> => {
       const afterSequence = from.afterSequence ?? installed.cursors.get(cursorKey);
-      const read = await readStream(installed, { name, from: { ...from, ...(afterSequence === undefined ? {} : { afterSequence }) }, fields, parkable: true });
+      const read = await readStream(installed, {
+        name,
+        from: { ...from, ...(afterSequence === undefined ? {} : { afterSequence }) },
+        fields,
+        parkable: true,
+      });
       if (read.status === "timed_out") return failed(new WaitTimeoutError(fields.timeoutSeconds, `wait on input stream "${name}"`));
       installed.cursors.set(cursorKey, read.record.sequence);
       return completed(await reader.parse(read.record.data));
@@ -120,7 +127,12 @@ async function peekRecord<T>(reader: Reader<T>, options: InputStreamPeekOptions)
   const { name } = reader;
   const from = readFrom(name, options);
   return await blocking(`peek() on input stream "${name}"`, async ({ runtime }) => {
-    const answer = await runtime.call({ kind: "stream.peek", stream: name, afterSequence: from.afterSequence ?? 0, ...withCorrelation(from) }).answer;
+    const answer = await runtime.call({
+      kind: "stream.peek",
+      stream: name,
+      afterSequence: from.afterSequence ?? 0,
+      ...withCorrelation(from),
+    }).answer;
     if (answer === null || answer === undefined) return null;
     const record = streamRecord(answer as WireStreamRecord);
     return { ...record, data: await reader.parse(record.data) };
@@ -136,7 +148,12 @@ async function onRecords<T>(reader: Reader<T>, handler: (data: T) => unknown, op
   for (let first = true; ; first = false) {
     const timeout = first && timeoutSeconds !== undefined ? { timeoutSeconds } : {};
     const data = await blocking(`on() of input stream "${name}"`, async (installed) => {
-      const read = await readStream(installed, { name, from: { ...from, afterSequence }, fields: { ...fields, ...timeout }, parkable: false });
+      const read = await readStream(installed, {
+        name,
+        from: { ...from, afterSequence },
+        fields: { ...fields, ...timeout },
+        parkable: false,
+      });
       if (read.status === "timed_out") throw new WaitTimeoutError(timeoutSeconds, `first record of input stream "${name}"`);
       afterSequence = read.record.sequence;
       return await reader.parse(read.record.data);
@@ -147,9 +164,17 @@ async function onRecords<T>(reader: Reader<T>, handler: (data: T) => unknown, op
 
 type StreamRead = { status: "timed_out" } | { status: "completed"; record: StreamRecord };
 
-async function readStream(installed: InstalledRuntime, read: { name: string; from: ReadFrom; fields: WaitFields; parkable: boolean }): Promise<StreamRead> {
+async function readStream(
+  installed: InstalledRuntime,
+  read: { name: string; from: ReadFrom; fields: WaitFields; parkable: boolean },
+): Promise<StreamRead> {
   const { name, from, fields, parkable } = read;
-  const condition = { kind: "stream" as const, stream: name, ...(from.afterSequence === undefined ? {} : { afterSequence: from.afterSequence }), ...withCorrelation(from) };
+  const condition = {
+    kind: "stream" as const,
+    stream: name,
+    ...(from.afterSequence === undefined ? {} : { afterSequence: from.afterSequence }),
+    ...withCorrelation(from),
+  };
   const outcome = (await installed.runtime.call({ kind: "wait", on: condition, parkable, ...fields }).answer) as WaitOutcome;
   if (outcome.kind !== "stream") throw new DefinitionError(`A wait on input stream "${name}" was decided as a ${outcome.kind} wait`);
   if (outcome.status === "cancelled") throw new WaitCancelledError(`The wait on input stream "${name}" was cancelled`);

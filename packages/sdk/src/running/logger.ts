@@ -5,11 +5,12 @@ import { type LogEntry, activeRuntime } from "./port.ts";
 const entryBytesMax = 64 * 1024;
 const cutMark = "\n...[truncated logger entry]";
 
-export const logger: { info(...values: unknown[]): void; warn(...values: unknown[]): void; error(...values: unknown[]): void } = Object.freeze({
-  info: (...values: unknown[]) => log("info", values),
-  warn: (...values: unknown[]) => log("warn", values),
-  error: (...values: unknown[]) => log("error", values),
-});
+export const logger: { info(...values: unknown[]): void; warn(...values: unknown[]): void; error(...values: unknown[]): void } =
+  Object.freeze({
+    info: (...values: unknown[]) => log("info", values),
+    warn: (...values: unknown[]) => log("warn", values),
+    error: (...values: unknown[]) => log("error", values),
+  });
 
 function log(level: LogEntry["level"], values: readonly unknown[]): void {
   const { runtime } = activeRuntime();
@@ -55,7 +56,14 @@ function fieldsOf(value: unknown): JsonObject | undefined {
 function toJson(value: unknown): string | undefined {
   try {
     return JSON.stringify(value, (_key, member: unknown) => {
-      if (member instanceof Error) return { ...(member as object), name: member.name, message: member.message, stack: member.stack, ...(member.cause === undefined ? {} : { cause: member.cause }) };
+      if (member instanceof Error)
+        return {
+          ...(member as object),
+          name: member.name,
+          message: member.message,
+          stack: member.stack,
+          ...(member.cause === undefined ? {} : { cause: member.cause }),
+        };
       return typeof member === "bigint" ? String(member) : member;
     });
   } catch {

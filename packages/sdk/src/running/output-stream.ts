@@ -4,6 +4,7 @@ import { UnsupportedTransportError } from "../errors.ts";
 import { jsonText } from "../json-value.ts";
 import { orderedWriter } from "../ordered-writer.ts";
 import { type PayloadSchema, checkSchema, parseWithSchema } from "../schema.ts";
+import { boundedCall } from "./bounded-calls.ts";
 import { activeRuntime } from "./port.ts";
 import { streamName } from "./stream-name.ts";
 import type { StreamRecord } from "./stream-record.ts";
@@ -82,7 +83,7 @@ async function append({ name, schema }: Appender, data: unknown, options: Stream
   const { contentType } = options;
   const parsed = schema === undefined ? data : await parseWithSchema(schema as PayloadSchema, data, `data of output stream "${name}"`);
   const json = jsonText(parsed, { label: `data of output stream "${name}"`, bytesMax: dataBytesMax });
-  await activeRuntime().runtime.call({ kind: "stream.append", stream: name, json, ...(contentType === undefined ? {} : { contentType }) }).answer;
+  await boundedCall({ kind: "stream.append", stream: name, json, ...(contentType === undefined ? {} : { contentType }) });
 }
 
 async function pipe(appender: Appender, source: Iterable<unknown> | AsyncIterable<unknown>, options: StreamAppendOptions): Promise<void> {
@@ -92,5 +93,9 @@ async function pipe(appender: Appender, source: Iterable<unknown> | AsyncIterabl
 
 function readUnsupported(name: string): Promise<never> {
   activeRuntime();
-  return Promise.reject(new UnsupportedTransportError(`Reading output stream "${name}" in a task requires runtime stream read support; read it from outside with a HelmrClient`));
+  return Promise.reject(
+    new UnsupportedTransportError(
+      `Reading output stream "${name}" in a task requires runtime stream read support; read it from outside with a HelmrClient`,
+    ),
+  );
 }

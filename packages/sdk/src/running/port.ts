@@ -17,8 +17,7 @@ export const runRuntimeVersion = 1;
 export type WaitCondition =
   | { kind: "token"; tokenId: string }
   | { kind: "stream"; stream: string; afterSequence?: number; correlationId?: string }
-  /** One of the two is present. */
-  | { kind: "timer"; dueUnixMs?: number; delayMs?: number };
+  | { kind: "timer"; delayMs: number };
 
 /** The calls of `program.call` in the guest protocol, member for member. `json` members are JSON text that was checked for size. */
 export type ProgramCall =
@@ -113,13 +112,15 @@ export interface InstalledRuntime {
   blocking: string | undefined;
   /** Last sequence that `wait` gave, by stream and correlation id. */
   readonly cursors: Map<string, number>;
+  /** Calls on their way that need no turn of their own, and those that wait for a place (bounded-calls.ts). */
+  readonly line: { open: number; readonly waiting: (() => void)[] };
 }
 
 const slot = sharedSlot<InstalledRuntime>("runRuntime");
 
 /** Makes the run APIs of every copy of the SDK in this process work. Returns the undo. */
 export function installRuntime(runtime: RunRuntime): () => void {
-  const installed: InstalledRuntime = { runtime, blocking: undefined, cursors: new Map() };
+  const installed: InstalledRuntime = { runtime, blocking: undefined, cursors: new Map(), line: { open: 0, waiting: [] } };
   slot.set(installed);
   return () => {
     if (slot.get() === installed) slot.set(undefined);
@@ -137,11 +138,12 @@ export function isTaskRunning(): boolean {
 /** The runtime of the running task; outside a task this throws (sdk §3). */
 export function activeRuntime(): InstalledRuntime {
   const installed = slot.get();
-  if (installed === undefined)
-    throw new RunRuntimeMissingError("Helmr run APIs can only be used while a task is running");
+  if (installed === undefined) throw new RunRuntimeMissingError("Helmr run APIs can only be used while a task is running");
   const offered: number = installed.runtime.version;
   if (offered !== runRuntimeVersion) {
-    throw new RunRuntimeMissingError(`This @helmr/sdk speaks run runtime ${runRuntimeVersion}, and the guest offers ${offered}; use the @helmr/sdk of the server's version`);
+    throw new RunRuntimeMissingError(
+      `This @helmr/sdk speaks run runtime ${runRuntimeVersion}, and the guest offers ${offered}; use the @helmr/sdk of the server's version`,
+    );
   }
   return installed;
 }

@@ -1,7 +1,8 @@
 /** Metadata of the run (sdk §3.6). Updates are sent in order and not acknowledged. */
 import { DefinitionError } from "../errors.ts";
 import { type Json, isPlainObject, jsonText, shown } from "../json-value.ts";
-import { type MetadataOperation, activeRuntime } from "./port.ts";
+import { boundedCall } from "./bounded-calls.ts";
+import type { MetadataOperation } from "./port.ts";
 
 const valueBytesMax = 256 * 1024;
 
@@ -18,13 +19,14 @@ export const metadata: {
     await send({ op: "patch", json: jsonText(object, { label: "the metadata patch", bytesMax: valueBytesMax }) });
   },
   async increment(key: string, amount = 1): Promise<void> {
-    if (typeof amount !== "number" || !Number.isFinite(amount)) throw new DefinitionError(`metadata.increment needs a finite number, and got ${shown(amount)}`);
+    if (typeof amount !== "number" || !Number.isFinite(amount))
+      throw new DefinitionError(`metadata.increment needs a finite number, and got ${shown(amount)}`);
     await send({ op: "increment", key: checkedKey(key), amount });
   },
 });
 
 async function send(operation: MetadataOperation): Promise<void> {
-  await activeRuntime().runtime.call({ kind: "metadata", operation }).answer;
+  await boundedCall({ kind: "metadata", operation });
 }
 
 const keyCharactersMax = 1024;

@@ -10,7 +10,11 @@ export function streamName(id: unknown, label: string): string {
   return name;
 }
 
+const correlationIdCharactersMax = 512;
+
 /** Blank counts as none. */
 export function correlationIdOf(correlationId: string | undefined): string | undefined {
-  return correlationId === undefined || correlationId.trim() === "" ? undefined : correlationId;
+  if (correlationId === undefined || correlationId.trim() === "") return undefined;
+  if (correlationId.length <= correlationIdCharactersMax) return correlationId;
+  throw new DefinitionError(`A correlationId must have at most ${correlationIdCharactersMax} characters, and has ${correlationId.length}`);
 }

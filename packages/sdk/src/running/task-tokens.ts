@@ -5,6 +5,7 @@ import type { Token, TokenCreateOptions, TokenRef, TokenWaitOptions, WaitableTok
 import { brand } from "../brand.ts";
 import { DefinitionError, WaitCancelledError, WaitTimeoutError } from "../errors.ts";
 import { guestSeconds } from "../guest-duration.ts";
+import { utf8Bytes } from "../json-value.ts";
 import { type PayloadSchema, checkSchema, parseWithSchema } from "../schema.ts";
 import { blocking } from "./blocking.ts";
 import { type WaitOutcome, activeRuntime } from "./port.ts";
@@ -17,11 +18,17 @@ export function waitable(token: Token): WaitableToken {
   return brand("client.token", withMethods(token, { wait }));
 }
 
+const idempotencyKeyBytesMax = 512;
+
 export async function createToken(options: TokenCreateOptions): Promise<WaitableToken> {
   for (const name of ["projectId", "environmentId", "signal"] as const) {
-    if (options[name] !== undefined) throw new DefinitionError(`tokens.create inside a task takes no ${name}: the token belongs to the run`);
+    if (options[name] !== undefined)
+      throw new DefinitionError(`tokens.create inside a task takes no ${name}: the token belongs to the run`);
   }
   const { timeout, idempotencyKey } = options;
+  if (idempotencyKey !== undefined && utf8Bytes(idempotencyKey) > idempotencyKeyBytesMax) {
+    throw new DefinitionError(`idempotencyKey of tokens.create must have at most ${idempotencyKeyBytesMax} bytes`);
+  }
   const call = {
     kind: "token.create" as const,
     ...(timeout === undefined ? {} : { timeoutMs: guestSeconds(timeout, "timeout of tokens.create") * 1000 }),
@@ -32,10 +39,13 @@ export async function createToken(options: TokenCreateOptions): Promise<Waitable
   return waitable(tokenView(wire as Parameters<typeof tokenView>[0]));
 }
 
+const tokenIdCharactersMax = 64;
+
 export function waitForToken<T>(token: string | TokenRef | Token, options: TokenWaitOptions<T> = {}): WaitHandle<T> {
   activeRuntime();
   const tokenId = typeof token === "string" ? token : token?.id;
-  if (typeof tokenId !== "string" || tokenId.trim() === "") throw new DefinitionError("tokens.wait needs a token, an object with its id, or the id");
+  if (typeof tokenId !== "string" || tokenId.trim() === "" || tokenId.length > tokenIdCharactersMax)
+    throw new DefinitionError("tokens.wait needs a token, an object with its id, or the id");
   const { schema } = options;
   if (schema !== undefined) checkSchema(schema, "schema of tokens.wait");
   const fields = waitFields(options, "a wait on a token");
@@ -44,7 +54,8 @@ export function waitForToken<T>(token: string | TokenRef | Token, options: Token
       // Counted when the wait begins, not when its handle was made.
       const timeoutSeconds = fields.timeoutSeconds ?? secondsLeft(token);
       const timeout = timeoutSeconds === undefined ? {} : { timeoutSeconds };
-      const outcome = (await runtime.call({ kind: "wait", on: { kind: "token", tokenId }, parkable: true, ...fields, ...timeout }).answer) as WaitOutcome;
+      const outcome = (await runtime.call({ kind: "wait", on: { kind: "token", tokenId }, parkable: true, ...fields, ...timeout })
+        .answer) as WaitOutcome;
       if (outcome.kind !== "token") throw new DefinitionError(`The wait on token ${tokenId} was decided as a ${outcome.kind} wait`);
       if (outcome.status === "timed_out") return failed(new WaitTimeoutError(timeoutSeconds, `wait on token ${tokenId}`));
       if (outcome.status === "cancelled") return failed(new WaitCancelledError(`Token ${tokenId} was cancelled`));

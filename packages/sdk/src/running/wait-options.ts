@@ -32,7 +32,10 @@ export function waitFields(options: WaitOptions, label: string): WaitFields {
   };
 }
 
-export function metadataAndTags(options: { metadata?: unknown; tags?: string | readonly string[] | undefined }, label: string): { metadata?: JsonObject; tags?: string[] } {
+export function metadataAndTags(
+  options: { metadata?: unknown; tags?: string | readonly string[] | undefined },
+  label: string,
+): { metadata?: JsonObject; tags?: string[] } {
   const { metadata, tags } = options;
   return {
     ...(metadata === undefined ? {} : { metadata: metadataObject(metadata, label) }),
@@ -50,7 +53,8 @@ function tagList(tags: string | readonly string[], label: string): string[] {
   if (list.length > tagsMax) throw new DefinitionError(`${label} must have at most ${tagsMax} tags, and has ${list.length}`);
   for (const tag of list) {
     const bytes = typeof tag === "string" ? utf8Bytes(tag.trim()) : 0;
-    if (bytes < 1 || bytes > tagBytesMax) throw new DefinitionError(`each tag of ${label} must have 1 to ${tagBytesMax} bytes, and one is ${shown(tag)}`);
+    if (bytes < 1 || bytes > tagBytesMax)
+      throw new DefinitionError(`each tag of ${label} must have 1 to ${tagBytesMax} bytes, and one is ${shown(tag)}`);
   }
   return list;
 }
