@@ -30,7 +30,9 @@ create table sessions (
   foreign key (environment_id, workspace_id) references workspaces (environment_id, id)
 );
 create unique index sessions_external on sessions (environment_id, external_id) where external_id is not null;
-create index sessions_list on sessions (environment_id, updated_at desc, id desc);
+-- A list over several states is a merge of one scan per state, so that no filter walks over what it does not show.
+create index sessions_list on sessions (environment_id, state, updated_at desc, id desc);
+create index sessions_task on sessions (environment_id, task_id, state, updated_at desc, id desc);
 create index sessions_workspace on sessions (workspace_id);
 create index sessions_expiry on sessions (expires_at) where state = 'open' and expires_at is not null;
 
@@ -92,11 +94,12 @@ create table runs (
   exit_code             int,
   failure               jsonb,
   active_ms             bigint not null default 0, -- over all attempts; waiting and queueing excluded
-  lost_leases           int not null default 0,
+  lost_starts           int not null default 0,    -- leases of the present attempt that were lost before user code ran
   event_seq             bigint not null default 0,
   log_seq               bigint not null default 0,
   record_seq            bigint not null default 0,
-  cancel                jsonb,                     -- {reason, force, requested_at} once a cancel is asked for
+  cancel                jsonb,                     -- {reason, force, origin} once a cancel is asked for
+  cancel_due_at         timestamptz,               -- when a holder that was told to stop is stopped by force
   queued_at             timestamptz not null default now(),
   started_at            timestamptz,
   finished_at           timestamptz,
@@ -114,15 +117,18 @@ create index runs_live on runs (environment_id, created_at desc, id desc) where 
 create index runs_session on runs (session_id, turn_index);
 create index runs_workspace_live on runs (workspace_id) where state <> 'finished';
 create index runs_outcome on runs (environment_id, outcome, created_at desc, id desc) where state = 'finished';
+create index runs_session_list on runs (session_id, created_at desc, id desc);
+create index runs_cancelling on runs (cancel_due_at) where state = 'cancelling';
 
--- Counters of runs/counts, kept per environment and status so that the answer does not grow with history.
+-- Finished runs by outcome, so that runs/counts does not grow with history; live runs are counted from their index. Shards keep two runs that
+-- end at once from waiting for each other.
 create table run_counts (
   environment_id uuid not null references environments on delete cascade,
+  outcome        text not null,
   shard          smallint not null,
-  status         text not null,
   count          bigint not null default 0,
-  primary key (environment_id, status, shard)
-);
+  primary key (environment_id, outcome, shard)
+) with (fillfactor = 50);
 
 create table run_attempts (
   id          uuid primary key,
@@ -145,6 +151,7 @@ create table leases (
   run_id        uuid references runs on delete cascade,
   deployment_id uuid references deployments on delete cascade,
   mount_id      uuid references workspace_mounts on delete cascade,
+  attempt_id    uuid,                              -- run leases: the attempt it was granted for
   worker_id     uuid not null references workers,
   worker_epoch  bigint not null,
   fence         bigint not null,
@@ -153,6 +160,7 @@ create table leases (
   milli_cpu     int not null,
   memory_mib    int not null,
   disk_mib      bigint not null,
+  active_ms     bigint not null default 0,         -- active time of the run under this lease, as last renewed
   granted_at    timestamptz not null default now(),
   deadline      timestamptz not null,
   ended_at      timestamptz,
@@ -164,6 +172,7 @@ create unique index leases_mount_held on leases (mount_id) where state = 'held' 
 create index leases_lane_held on leases (lane) where state = 'held' and lane is not null;
 create index leases_deadline on leases (deadline) where state = 'held';
 create index leases_worker_held on leases (worker_id) where state = 'held';
+create index leases_ended on leases (ended_at) where state <> 'held';
 
 -- Runs that want a machine. A row exists exactly while its run is queued; `gate` says what it waits for.
 --   delayed    its time has not come (retry backoff)
@@ -186,11 +195,17 @@ create table run_queue (
   memory_mib     int not null,
   disk_mib       bigint not null,
   image_ref      text not null,
+  checkpoint_id  uuid,
   queued_at      timestamptz not null default now()
 );
-create index run_queue_open on run_queue (worker_group, environment_id, resume desc, priority desc, ready_at, run_id) where gate = 'open';
-create index run_queue_lane on run_queue (lane, resume desc, priority desc, ready_at, run_id) where gate in ('open', 'lane') and lane is not null;
-create index run_queue_workspace on run_queue (workspace_id, resume desc, priority desc, ready_at) where gate in ('open', 'workspace', 'lane');
+-- The ready index: groups of equal shape are found by skipping, so that what does not fit a worker costs one step, not one per run.
+create index run_queue_open on run_queue
+  (worker_group, environment_id, milli_cpu, memory_mib, disk_mib, resume desc, priority desc, ready_at, run_id) where gate = 'open';
+create index run_queue_lane on run_queue (lane, gate, resume desc, priority desc, ready_at, run_id) where gate in ('open', 'lane') and lane is not null;
+create index run_queue_workspace on run_queue (workspace_id, resume desc, priority desc, ready_at, run_id) where gate = 'workspace';
+-- Only one run of a workspace is let past its gate.
+create unique index run_queue_admitted on run_queue (workspace_id) where gate in ('lane', 'open');
+create index run_queue_gate on run_queue (gate, lane, workspace_id) where gate in ('workspace', 'lane');
 create index run_queue_delayed on run_queue (ready_at) where gate = 'delayed';
 create index run_queue_expiry on run_queue (expires_at) where expires_at is not null;
 
@@ -221,6 +236,7 @@ create table run_log_chunks (
   offset_end     bigint not null,
   first_record   bigint not null,
   record_count   int not null,
+  tail_before    int not null,                     -- unfinished bytes of the stream before this chunk
   lease_id       uuid not null,
   attempt_id     uuid not null,
   attempt_number int not null,
@@ -238,6 +254,9 @@ create table run_log_streams (
   stream   text not null,
   length   bigint not null default 0,
   earliest bigint not null default 0,
+  tail     int not null default 0,                 -- bytes after the end of the last record
+  attempt_id    uuid,                              -- a holder counts its offsets from where its attempt began
+  attempt_start bigint not null default 0,
   primary key (run_id, stream)
 );
 
