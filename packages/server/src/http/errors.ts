@@ -2,11 +2,11 @@
 import type { FastifyReply } from "fastify";
 import { errorDefinitions } from "@helmr/protocol/shared";
 import type { Refusal } from "../outcome.ts";
-import { DatabaseUnavailable, isConnectionError } from "../store/db.ts";
+import { DatabaseUnavailable } from "../database-unavailable.ts";
 
 export function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply {
   if (refusal.retryAfterSeconds !== undefined) reply.header("retry-after", String(refusal.retryAfterSeconds));
-  const body = { error: refusal.message, ...(refusal.code === undefined ? {} : { code: refusal.code }) };
+  const body = { error: refusal.message, ...(refusal.code === undefined ? {} : { code: refusal.code }), ...(refusal.errorKind === undefined ? {} : { error_kind: refusal.errorKind }) };
   return sendJson(reply, refusal.status, body);
 }
 
@@ -20,7 +20,7 @@ export function sendJson(reply: FastifyReply, status: number, body: unknown): Fa
 
 /** A fault while handling. A lost database is 503: the request may be repeated, and nobody is told that it was our bug. */
 export function faultAnswer(error: unknown): { status: number; body: { error: string; code?: string } } {
-  if (error instanceof DatabaseUnavailable || isConnectionError(error)) {
+  if (error instanceof DatabaseUnavailable) {
     return { status: 503, body: { error: "the database is unavailable", code: "coordination_unavailable" satisfies keyof typeof errorDefinitions } };
   }
   return { status: 500, body: { error: "internal error" } };

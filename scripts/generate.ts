@@ -1,0 +1,10 @@
+/** `npm run generate`: every checked-in file that is made from others. With `--check` nothing is written and a difference fails. */
+import { runStep } from "./run-step.ts";
+
+const generators = [["node", "scripts/generate-openapi.ts"]];
+
+const extra = process.argv.includes("--check") ? ["--check"] : [];
+for (const command of generators) {
+  const result = await runStep([...command, ...extra], { stream: true });
+  if (!result.ok) process.exitCode = 1;
+}

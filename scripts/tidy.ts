@@ -1,0 +1,220 @@
+/**
+ * House rules that linters do not know, each with the sentence a breaker reads. The rules are data below; `tidy.test.ts` proves that each one
+ * can fail. Sizes of files and functions are the linter's business (.oxlintrc.json).
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, dirname, join, posix, relative } from "node:path";
+import { repository } from "./run-step.ts";
+
+export interface Source {
+  /** Relative to the repository. */
+  path: string;
+  text: string;
+}
+
+export interface Finding {
+  path: string;
+  line: number;
+  message: string;
+}
+
+/** Who may import which of our packages (house §1). Tests beside the code may also use @helmr/test/services. */
+const packageImports: Record<string, readonly string[]> = {
+  protocol: [],
+  sdk: ["protocol"],
+  cli: ["sdk", "protocol"],
+  console: ["sdk", "protocol"],
+  server: ["protocol"],
+  worker: ["protocol"],
+  guest: ["protocol", "sdk"],
+  local: [],
+};
+
+/** Layers inside the server, top first: a layer imports only itself and what stands below it. Files beside the folders are shared. */
+const serverMay: Record<string, readonly string[]> = {
+  main: ["http", "reconcilers", "operations", "store", "domain", "dispatch", "blobs", "mail"],
+  http: ["operations", "domain"],
+  reconcilers: ["operations", "store", "domain", "dispatch", "blobs"],
+  operations: ["store", "domain", "dispatch", "blobs", "mail"],
+  store: ["domain"],
+  dispatch: ["store", "domain"],
+  blobs: [],
+  mail: [],
+  domain: [],
+};
+
+const bannedNames = new Set(["utils", "util", "helpers", "helper", "common", "misc", "types", "constants", "manager", "service", "base"]);
+
+/** Packages only some folders may name. */
+const confined = [
+  { name: "pg", allowed: /^(packages\/server\/src\/store\/|test\/|scripts\/)/, message: "only the server's store and tests may import pg" },
+  {
+    name: "fastify",
+    allowed: /^(packages\/server\/src\/http\/|packages\/server\/src\/main\/|test\/)/,
+    message: "only server/http and server/main may import fastify",
+  },
+];
+
+export function tidy(sources: readonly Source[]): Finding[] {
+  return sources.flatMap((source) => [...imports(source), ...names(source), ...content(source)]);
+}
+
+function isTest(path: string): boolean {
+  return /\.(pg\.|vm\.)?test\.ts$|\.(contract|e2e|chaos|bench)\.ts$/.test(path);
+}
+
+function imports(source: Source): Finding[] {
+  const [area, owner = ""] = source.path.split("/");
+  if (area !== "packages") return [];
+  return importLines(source.text).flatMap(({ line, specifier, typeOnly }) => {
+    const problem = importProblem({ path: source.path, owner, specifier, typeOnly });
+    return problem ? [{ path: source.path, line, message: problem }] : [];
+  });
+}
+
+interface Import {
+  path: string;
+  owner: string;
+  specifier: string;
+  typeOnly: boolean;
+}
+
+function importProblem({ path, owner, specifier, typeOnly }: Import): string | undefined {
+  const rule = confined.find(({ name, allowed }) => (specifier === name || specifier.startsWith(`${name}/`)) && !allowed.test(path));
+  if (rule && !isTest(path) && !typeOnly) return rule.message;
+  if (owner === "protocol" && specifier.startsWith("node:") && !isTest(path))
+    return "protocol is data and codecs: it imports no node: module";
+  if (owner === "sdk" && specifier.startsWith("node:") && !isTest(path) && !/^packages\/sdk\/(src\/node|scripts)\//.test(path)) {
+    return "the SDK also runs in browsers: node: imports belong in sdk/src/node";
+  }
+  const ours = /^@helmr\/([a-z]+)/.exec(specifier)?.[1];
+  if (ours !== undefined) return packageProblem({ path, owner, ours });
+  if (!specifier.startsWith(".")) return undefined;
+  const target = posix.normalize(posix.join(dirname(path), specifier));
+  if (!target.startsWith(`packages/${owner}/`)) return `${specifier} leaves the package: import another package by its entry points`;
+  return owner === "server" ? layerProblem(path, target) : undefined;
+}
+
+function packageProblem({ path, owner, ours }: { path: string; owner: string; ours: string }): string | undefined {
+  if (ours === owner || (ours === "test" && isTest(path))) return undefined;
+  if (!(packageImports[owner] ?? []).includes(ours))
+    return `${owner} must not import @helmr/${ours} (scripts/tidy.ts says who may import whom)`;
+  if (owner === "guest" && ours === "sdk" && !/^packages\/guest\/(src\/(program|build)\/|build\.ts)/.test(path)) {
+    return "only the guest's program and build may import the SDK; the supervisor must not";
+  }
+  return undefined;
+}
+
+function layerProblem(path: string, target: string): string | undefined {
+  if (isTest(path)) return undefined;
+  const from = /^packages\/server\/src\/([a-z]+)\//.exec(path)?.[1];
+  const to = /^packages\/server\/src\/([a-z]+)\//.exec(target)?.[1];
+  if (!from || !to || from === to) return undefined;
+  if ((serverMay[from] ?? []).includes(to)) return undefined;
+  return `server/${from} must not import server/${to}: the direction is http → operations → store → domain`;
+}
+
+function importLines(text: string): { line: number; specifier: string; typeOnly: boolean }[] {
+  const found: { line: number; specifier: string; typeOnly: boolean }[] = [];
+  const pattern = /(?:^|\n)\s*(?:import|export)\s+(type\s)?(?:[^"';]*?\sfrom\s+)?["']([^"'\n]+)["']|\bimport\(\s*["']([^"'\n]+)["']\s*\)/g;
+  for (const match of text.matchAll(pattern)) {
+    const specifier = match[2] ?? match[3];
+    if (specifier === undefined) continue;
+    const line = text.slice(0, (match.index ?? 0) + match[0].length).split("\n").length;
+    found.push({ line, specifier, typeOnly: match[1] !== undefined });
+  }
+  return found;
+}
+
+function names(source: Source): Finding[] {
+  const name = basename(source.path);
+  const stem = name.replace(/\..*$/, "");
+  const at = (message: string): Finding => ({ path: source.path, line: 1, message });
+  const findings: Finding[] = [];
+  if (source.path.startsWith("packages/") && bannedNames.has(stem))
+    findings.push(at(`"${stem}" says nothing: name the file by the one idea it holds`));
+  if (/\.tsx?$/.test(name) && !/^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z]+)*\.tsx?$/.test(name)) findings.push(at("file names are kebab-case"));
+  if (/^packages\/server\/migrations\//.test(source.path) && !/^-- breaking: (yes|no)$/m.test(source.text)) {
+    findings.push(at("a migration says in its header whether older binaries may go on: -- breaking: yes or no"));
+  }
+  for (const [kind, folder] of [
+    ["contract", "test/contract/"],
+    ["e2e", "test/e2e/"],
+    ["chaos", "test/chaos/"],
+    ["bench", "test/bench/"],
+  ] as const) {
+    if (source.path.endsWith(`.${kind}.ts`) && !source.path.startsWith(folder)) findings.push(at(`*.${kind}.ts belongs in ${folder}`));
+  }
+  return findings;
+}
+
+const contentRules: { pattern: RegExp; message: string; applies(path: string): boolean }[] = [
+  {
+    pattern: /\b(it|test|describe)\.only\(/,
+    message: ".only hides every other test",
+    applies: (path) => isTest(path) && path !== "scripts/tidy.test.ts",
+  },
+  {
+    pattern: /\b(TODO|FIXME|XXX)\b(?!\(#\d+\))/,
+    message: "a TODO names its issue: TODO(#123)",
+    applies: (path) => path !== "scripts/tidy.ts" && path !== "scripts/tidy.test.ts",
+  },
+  {
+    pattern: /\bthrow new Error\(/,
+    message: "throw an error with a name of its own, a refusal, or use assert (docs/adr/0006-error-model.md)",
+    applies: (path) => path.startsWith("packages/") && !isTest(path) && !/assert\.ts$/.test(path) && !/\.test\.ts$|\/testing\//.test(path),
+  },
+  {
+    pattern: /firecracker/i,
+    message: "only worker/src/vm/firecracker knows that monitor",
+    applies: (path) => /^packages\/worker\/src\//.test(path) && !/^packages\/worker\/src\/vm\//.test(path),
+  },
+  {
+    pattern: /\bqemu\b/i,
+    message: "only worker/src/vm/qemu knows that monitor",
+    applies: (path) =>
+      /^packages\/worker\/src\//.test(path) && !/^packages\/worker\/src\/(vm|disks|main\.ts|config\.ts)/.test(path) && !isTest(path),
+  },
+];
+
+function content(source: Source): Finding[] {
+  if (!/\.(ts|tsx|c|h)$/.test(source.path)) return [];
+  const rules = contentRules.filter((rule) => rule.applies(source.path));
+  return source.text
+    .split("\n")
+    .flatMap((text, index) =>
+      rules.filter((rule) => rule.pattern.test(text)).map((rule) => ({ path: source.path, line: index + 1, message: rule.message })),
+    );
+}
+
+/** Rules about the repository as a whole. */
+export function missing(paths: readonly string[]): Finding[] {
+  const all = new Set(paths);
+  return paths
+    .filter((path) => /^packages\/server\/src\/operations\/[a-z0-9-]+\.ts$/.test(path) && !isTest(path))
+    .filter((path) => !all.has(path.replace(/\.ts$/, ".pg.test.ts")) && !operationsTestedElsewhere.has(basename(path, ".ts")))
+    .map((path) => ({ path, line: 1, message: `an operation has a database test beside it: ${basename(path, ".ts")}.pg.test.ts` }));
+}
+
+/** Operation files without a test of their own name, each with the reason. */
+const operationsTestedElsewhere = new Set<string>([]);
+
+function readSources(): Source[] {
+  const listed = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "packages", "test", "scripts", "images", "examples"], {
+    cwd: repository,
+    encoding: "utf8",
+  });
+  return listed
+    .split("\n")
+    .filter((path) => /\.(ts|tsx|sql|c|h)$/.test(path) && !/\/(fixtures|golden|dist)\//.test(path) && existsSync(join(repository, path)))
+    .map((path) => ({ path, text: readFileSync(join(repository, path), "utf8") }));
+}
+
+if (process.argv[1] && relative(repository, process.argv[1]) === "scripts/tidy.ts") {
+  const sources = readSources();
+  const findings = [...tidy(sources), ...missing(sources.map((source) => source.path))];
+  for (const { path, line, message } of findings) process.stdout.write(`${path}:${line} ${message}\n`);
+  process.stdout.write(findings.length === 0 ? `${sources.length} files are tidy\n` : `${findings.length} findings\n`);
+  process.exitCode = findings.length === 0 ? 0 : 1;
+}
