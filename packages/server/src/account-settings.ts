@@ -28,7 +28,16 @@ export interface AccountSettings {
 
 export type AccountConfig = Pick<
   Config,
-  "mode" | "publicUrl" | "host" | "corsOrigins" | "setupToken" | "magicLinkDebug" | "githubClientId" | "githubClientSecret" | "githubUrl" | "githubApiUrl"
+  | "mode"
+  | "publicUrl"
+  | "host"
+  | "corsOrigins"
+  | "setupToken"
+  | "magicLinkDebug"
+  | "githubClientId"
+  | "githubClientSecret"
+  | "githubUrl"
+  | "githubApiUrl"
 >;
 
 export function accountSettings(config: AccountConfig): AccountSettings {

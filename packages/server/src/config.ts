@@ -62,19 +62,14 @@ const httpUrl: Setting<string>["parse"] = (value) => {
   return { ok: true, value: value.replace(/\/+$/, "") };
 };
 
-const list: Setting<readonly string[]>["parse"] = (value) => ({
-  ok: true,
-  value: value
-    .split(",")
-    .map((item) => item.trim())
-    .filter((item) => item !== ""),
-});
-
-const origins: Setting<readonly string[]>["parse"] = (value) => {
-  const items = value
+const commaSeparated = (value: string): string[] =>
+  value
     .split(",")
     .map((item) => item.trim())
     .filter((item) => item !== "");
+
+const origins: Setting<readonly string[]>["parse"] = (value) => {
+  const items = commaSeparated(value);
   const wrong = items.find((item) => URL.parse(item)?.origin !== item.replace(/\/$/, "") || !/^https?:/.test(item));
   if (wrong !== undefined) return { ok: false, problem: `must be origins such as https://app.example.com, separated by commas, not "${wrong}"` };
   return { ok: true, value: items.map((item) => item.replace(/\/$/, "")) };

@@ -26,7 +26,10 @@ export async function readKeyFile(path: string, options: { create: boolean }): P
     );
   });
   if ((info.mode & 0o077) !== 0) {
-    throw new KeyFileError(`The key file ${path} has mode ${(info.mode & 0o777).toString(8)}: others may read it. Run: chmod 600 ${path}`, path);
+    throw new KeyFileError(
+      `The key file ${path} has mode ${(info.mode & 0o777).toString(8)}: others may read it. Run: chmod 600 ${path}`,
+      path,
+    );
   }
   const parsed = parseKeyRing(await readFile(path, "utf8"));
   if (!parsed.ok) throw new KeyFileError(`The key file ${path} cannot be used: ${parsed.problems.join("; ")}`, path);

@@ -25,7 +25,10 @@ export type KeyRing = Readonly<Record<KeyPurpose, readonly [RootKey, ...RootKey[
 export type ParsedKeyRing = { ok: true; ring: KeyRing } | { ok: false; problems: string[] };
 
 const rootBytes = 32;
-const rootsMax = { login: 32, worker: 32, grants: 32, tokens: 32, secrets: 32, content: 32, chunk_ids: 1 } as const satisfies Record<KeyPurpose, number>;
+const rootsMax = { login: 32, worker: 32, grants: 32, tokens: 32, secrets: 32, content: 32, chunk_ids: 1 } as const satisfies Record<
+  KeyPurpose,
+  number
+>;
 const idPattern = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 
 /** All problems at once, none of which repeats key material. */
@@ -36,7 +39,8 @@ export function parseKeyRing(text: string): ParsedKeyRing {
   } catch {
     return { ok: false, problems: ["the key ring is not valid JSON"] };
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return { ok: false, problems: ["the key ring must be a JSON object"] };
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return { ok: false, problems: ["the key ring must be a JSON object"] };
   const given = value as Record<string, unknown>;
   const problems = Object.keys(given)
     .filter((name) => !keyPurposes.includes(name as KeyPurpose))
@@ -57,7 +61,8 @@ function parseRoots(purpose: KeyPurpose, value: unknown, problems: string[]): Ro
   for (const [at, item] of (value as unknown[]).entries()) {
     const { id, key } = (typeof item === "object" && item !== null ? item : {}) as { id?: unknown; key?: unknown };
     const bytes = typeof key === "string" ? Buffer.from(key, "base64") : Buffer.alloc(0);
-    if (typeof id !== "string" || !idPattern.test(id)) problems.push(`key ${at + 1} of the purpose ${purpose} needs an id that matches ${idPattern.source}`);
+    if (typeof id !== "string" || !idPattern.test(id))
+      problems.push(`key ${at + 1} of the purpose ${purpose} needs an id that matches ${idPattern.source}`);
     else if (bytes.length !== rootBytes) problems.push(`key "${id}" of the purpose ${purpose} must be the base64 of ${rootBytes} bytes`);
     else if (roots.some((root) => root.id === id)) problems.push(`key id "${id}" of the purpose ${purpose} is used twice`);
     else roots.push({ id, key: bytes });
@@ -75,7 +80,9 @@ export function withNewRoot(ring: KeyRing, purpose: Exclude<KeyPurpose, "chunk_i
 }
 
 export function keyRingText(ring: KeyRing): string {
-  const plain = Object.fromEntries(keyPurposes.map((purpose) => [purpose, ring[purpose].map(({ id, key }) => ({ id, key: key.toString("base64") }))]));
+  const plain = Object.fromEntries(
+    keyPurposes.map((purpose) => [purpose, ring[purpose].map(({ id, key }) => ({ id, key: key.toString("base64") }))]),
+  );
   return `${JSON.stringify(plain, null, 2)}\n`;
 }
 

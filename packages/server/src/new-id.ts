@@ -2,7 +2,7 @@
 import * as crypto from "node:crypto";
 
 // Node 24.21 has it, @types/node 24.10 does not know it yet.
-const { randomUUIDv7 } = crypto as unknown as { randomUUIDv7(): string };
+const { randomUUIDv7 } = crypto as unknown as { randomUUIDv7: () => string };
 
 export function newId(): string {
   return randomUUIDv7();

@@ -2,6 +2,7 @@
  * Expected refusals are values (house §5). An operation returns its own union of results; what a caller must hear as an error is a `Refusal`:
  * a code of the catalogue, or a bare status with a sentence. `http/errors.ts` is the one place that turns it into an answer.
  */
+import type { AuthFlowErrorBody } from "@helmr/protocol/api";
 import { type ErrorCode, errorDefinitions } from "@helmr/protocol/shared";
 
 export interface Refusal {
@@ -9,7 +10,25 @@ export interface Refusal {
   readonly status: number;
   readonly code?: string;
   readonly message: string;
+  /** Only of login flows: `error_kind` of http §1.2 takes the place of a code. */
+  readonly errorKind?: AuthErrorKind;
   readonly retryAfterSeconds?: number;
+}
+
+export type AuthErrorKind = AuthFlowErrorBody["error_kind"];
+
+const authStatus = {
+  invalid_token: 401,
+  unauthenticated: 401,
+  wrong_account: 403,
+  no_account: 403,
+  disabled_member: 403,
+  already_member: 409,
+} as const satisfies Record<AuthErrorKind, number>;
+
+/** A refusal of a login flow. */
+export function refuseLogin(kind: AuthErrorKind, message: string): Refusal {
+  return { refused: true, status: authStatus[kind], message, errorKind: kind };
 }
 
 /** A refusal of the catalogue; `message` replaces the catalogue's sentence where the caller can say more. */

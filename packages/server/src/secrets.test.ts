@@ -58,7 +58,16 @@ describe("sign() and verify()", () => {
   test("a changed payload, key id or signature is refused", () => {
     const [body, id, mac] = keys.sign("login", "flow", payload).split(".") as [string, string, string];
     const forged = Buffer.from(payload.replace("s", "t")).toString("base64url");
-    for (const text of ["", ".", "..", `${forged}.${id}.${mac}`, `${body}.k-other.${mac}`, `${body}.${id}.`, `${body}.${id}`, `${body}.${id}.${mac}.x`]) {
+    for (const text of [
+      "",
+      ".",
+      "..",
+      `${forged}.${id}.${mac}`,
+      `${body}.k-other.${mac}`,
+      `${body}.${id}.`,
+      `${body}.${id}`,
+      `${body}.${id}.${mac}.x`,
+    ]) {
       expect(keys.verify("login", "flow", text)).toBeUndefined();
     }
   });

@@ -31,6 +31,11 @@ export type Answer<R> = { status?: number; body?: R; headers?: Record<string, st
 
 export type Handler<P, Q, B, R> = (input: Input<P, Q, B>) => Promise<Answer<R> | Refusal>;
 
+/** The body of an answer, or the refusal as it is. */
+export function answer<R>(result: R | Refusal): { body: R } | Refusal {
+  return isRefusal(result) ? result : { body: result };
+}
+
 export interface Routes {
   add<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
     endpoint: Endpoint<P, Q, B, R>,
@@ -116,6 +121,9 @@ async function authorize({ endpoint, form, request, reply, authenticator }: Prep
     cookie: request.headers.cookie,
     method: request.method,
     origin: request.headers.origin,
+    setCookie: (cookie) => {
+      reply.header("set-cookie", cookie);
+    },
   });
   if (isRefusal(actor)) return clearing(reply, actor);
   if (actor.kind === "anonymous") return clearing(reply, refusal(401, "authentication is required"));
@@ -192,7 +200,7 @@ function singleValues(query: unknown): Record<string, unknown> {
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
-function readBody(schema: z.ZodType, raw: unknown): { value: unknown } | Refusal {
+export function readBody(schema: z.ZodType, raw: unknown): { value: unknown } | Refusal {
   const bytes = raw instanceof Uint8Array ? raw : new Uint8Array();
   if (bytes.length === 0) return invalid("a JSON body is required, at least {}");
   let value: unknown;

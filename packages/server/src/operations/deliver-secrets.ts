@@ -2,6 +2,7 @@
  * Secrets on their way to a run. At session start only their existence is checked (http §4.3 step 4): `findUnavailableSecrets`. With the lease of
  * an attempt the values themselves are opened: `deliverSecrets`. Both run on the caller's transaction or on the pool.
  */
+import { assertNever } from "../assert.ts";
 import type { Keys } from "../secrets.ts";
 import type { Queryable } from "../store/db.ts";
 import { secretKeyIds, secretSealed } from "../store/secret.ts";
@@ -17,7 +18,12 @@ export type UnavailableSecret =
 export type Delivery = { ok: true; values: ReadonlyMap<string, string> } | { ok: false; unavailable: readonly UnavailableSecret[] };
 
 /** In the order of `names`; empty when a start may go on. Values are not opened. */
-export async function findUnavailableSecrets(on: Queryable, keys: Keys, environmentId: string, names: readonly string[]): Promise<UnavailableSecret[]> {
+export async function findUnavailableSecrets(
+  on: Queryable,
+  keys: Keys,
+  environmentId: string,
+  names: readonly string[],
+): Promise<UnavailableSecret[]> {
   const wanted = [...new Set(names)];
   if (wanted.length === 0) return [];
   const found = new Map((await secretKeyIds(on, environmentId, wanted)).map((row) => [row.name, row.key_id]));
@@ -58,5 +64,7 @@ export function unavailableSecretText(secret: UnavailableSecret): string {
       return `secret "${secret.name}" is unavailable: the server has no key "${secret.keyId}"`;
     case "corrupt":
       return `secret "${secret.name}" is unavailable: its stored value does not open with key "${secret.keyId}"`;
+    default:
+      return assertNever(secret);
   }
 }

@@ -45,5 +45,11 @@ export async function deleteSecret(db: Queryable, scope: SecretScope, name: stri
 }
 
 function secretView(scope: SecretScope, row: SecretRow): Secret {
-  return { project_id: scope.projectId, environment_id: scope.environmentId, name: row.name, created_at: row.created_at, updated_at: row.updated_at };
+  return {
+    project_id: scope.projectId,
+    environment_id: scope.environmentId,
+    name: row.name,
+    created_at: row.created_at,
+    updated_at: row.updated_at,
+  };
 }

@@ -98,7 +98,8 @@ const revokeOthersOfInstall = statement<{ environment_id: string; keep_id: strin
     where environment_id = $environment_id and creator_id is null and id <> $keep_id and revoked_at is null`,
 );
 
-export const apiKeyLogin = (on: Queryable, keyHash: Buffer, touchAfterMs: number) => on.one(login, { key_hash: keyHash, touch_after_ms: touchAfterMs });
+export const apiKeyLogin = (on: Queryable, keyHash: Buffer, touchAfterMs: number) =>
+  on.one(login, { key_hash: keyHash, touch_after_ms: touchAfterMs });
 export const apiKeyTouch = (on: Queryable, id: string, touchAfterMs: number) => on.run(touch, { id, touch_after_ms: touchAfterMs });
 export const apiKeyInsert = (on: Queryable, row: NewApiKey) => on.one(insert, row);
 export const apiKeyList = (on: Queryable, filter: { environment_id: string; status: string; row_limit: number }) => on.all(list, filter);

@@ -50,9 +50,11 @@ const setStatus = statement<{ id: string; status: "consumed" | "denied" }>(
   "update device_logins set status = $status where id = $id",
 );
 
-export const deviceLoginInsert = (on: Queryable, row: { id: string; device_code_hash: Buffer; user_code: string; lifetime_ms: number }) => on.run(insert, row);
+export const deviceLoginInsert = (on: Queryable, row: { id: string; device_code_hash: Buffer; user_code: string; lifetime_ms: number }) =>
+  on.run(insert, row);
 export const deviceLoginByUserCode = (on: Queryable, userCode: string) => on.one(byUserCode, { user_code: userCode });
-export const deviceLoginDecide = (on: Queryable, row: { user_code: string; status: "approved" | "denied"; user_id: string }) => on.one(decide, row);
+export const deviceLoginDecide = (on: Queryable, row: { user_code: string; status: "approved" | "denied"; user_id: string }) =>
+  on.one(decide, row);
 export const deviceLoginByCode = (on: Queryable, codeHash: Buffer) => on.one(byCode, { device_code_hash: codeHash });
 export const deviceLoginLockByCode = (tx: Tx, codeHash: Buffer) => tx.one(lockByCode, { device_code_hash: codeHash });
 export const deviceLoginSetStatus = (tx: Tx, id: string, state: "consumed" | "denied") => tx.run(setStatus, { id, status: state });

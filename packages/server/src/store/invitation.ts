@@ -37,9 +37,15 @@ const insert = statement<
    returning ${columns}`,
 );
 
-const byToken = statement<{ token_hash: Buffer }, InvitationRow>("invitation_by_token", `select ${columns} from invitations where token_hash = $token_hash`);
+const byToken = statement<{ token_hash: Buffer }, InvitationRow>(
+  "invitation_by_token",
+  `select ${columns} from invitations where token_hash = $token_hash`,
+);
 
-const lockById = statement<{ id: string }, InvitationRow>("invitation_lock", `select ${columns} from invitations where id = $id for update`);
+const lockById = statement<{ id: string }, InvitationRow>(
+  "invitation_lock",
+  `select ${columns} from invitations where id = $id for update`,
+);
 
 const accept = statement<{ id: string; user_id: string }>(
   "invitation_accept",

@@ -8,11 +8,16 @@ export interface NewMagicLink {
   email: string;
   next_path: string | null;
   invitation_id: string | null;
+  /** false: for an address nobody knows; the row costs the same time and counts the same, but opens nothing. */
+  usable: boolean;
   lifetime_ms: number;
 }
 
 /** Serializes the starts of one address, so that the count below is exact. */
-const lockAddress = statement<{ email: string }>("magic_link_lock_address", "select pg_advisory_xact_lock(hashtextextended($email, 7262002))");
+const lockAddress = statement<{ email: string }>(
+  "magic_link_lock_address",
+  "select pg_advisory_xact_lock(hashtextextended($email, 7262002))",
+);
 
 const countRecent = statement<{ email: string; window_ms: number }, { count: number }>(
   "magic_link_count_recent",
@@ -21,8 +26,9 @@ const countRecent = statement<{ email: string; window_ms: number }, { count: num
 
 const insert = statement<NewMagicLink>(
   "magic_link_insert",
-  `insert into magic_links (id, token_hash, email, next_path, invitation_id, expires_at)
-   values ($id, $token_hash, $email, $next_path, $invitation_id, now() + $lifetime_ms * interval '1 millisecond')`,
+  `insert into magic_links (id, token_hash, email, next_path, invitation_id, used_at, expires_at)
+   values ($id, $token_hash, $email, $next_path, $invitation_id, case when $usable then null else now() end,
+           now() + $lifetime_ms * interval '1 millisecond')`,
 );
 
 const use = statement<{ token_hash: Buffer }, { email: string; next_path: string | null; invitation_id: string | null }>(
@@ -49,7 +55,8 @@ const localUse = statement<{ token_hash: Buffer }, { id: string }>(
 );
 
 export const magicLinkLockAddress = (tx: Tx, email: string) => tx.run(lockAddress, { email });
-export const magicLinkCountRecent = async (tx: Tx, email: string, windowMs: number) => (await tx.one(countRecent, { email, window_ms: windowMs }))?.count ?? 0;
+export const magicLinkCountRecent = async (tx: Tx, email: string, windowMs: number) =>
+  (await tx.one(countRecent, { email, window_ms: windowMs }))?.count ?? 0;
 export const magicLinkInsert = (tx: Tx, row: NewMagicLink) => tx.run(insert, row);
 export const magicLinkUse = (tx: Tx, tokenHash: Buffer) => tx.one(use, { token_hash: tokenHash });
 export const localLinkInsert = (tx: Tx, row: { id: string; token_hash: Buffer; lifetime_ms: number }) => tx.run(localInsert, row);

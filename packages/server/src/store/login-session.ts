@@ -47,7 +47,9 @@ const revokeOfUser = statement<{ user_id: string }>(
 export const loginSessionLogin = (on: Queryable, tokenHash: Buffer, renewAfterMs: number) =>
   on.one(login, { token_hash: tokenHash, renew_after_ms: renewAfterMs });
 export const loginSessionRenew = (on: Queryable, row: { id: string; renew_after_ms: number; lifetime_ms: number }) => on.run(renew, row);
-export const loginSessionInsert = (on: Queryable, row: { id: string; token_hash: Buffer; user_id: string; kind: "browser" | "device"; lifetime_ms: number }) =>
-  on.run(insert, row);
+export const loginSessionInsert = (
+  on: Queryable,
+  row: { id: string; token_hash: Buffer; user_id: string; kind: "browser" | "device"; lifetime_ms: number },
+) => on.run(insert, row);
 export const loginSessionRevoke = (on: Queryable, tokenHash: Buffer) => on.run(revoke, { token_hash: tokenHash });
 export const loginSessionRevokeOfUser = (tx: Tx, userId: string) => tx.run(revokeOfUser, { user_id: userId });

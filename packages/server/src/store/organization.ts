@@ -39,7 +39,10 @@ const insert = statement<{ id: string; slug: string; name: string }, Organizatio
   "insert into organizations (id, slug, name) values ($id, $slug, $name) returning id, slug, name, created_at",
 );
 
-const get = statement<{ id: string }, OrganizationRow>("organization_get", "select id, slug, name, created_at from organizations where id = $id");
+const get = statement<{ id: string }, OrganizationRow>(
+  "organization_get",
+  "select id, slug, name, created_at from organizations where id = $id",
+);
 
 const oldest = statement<Record<never, never>, OrganizationRow>(
   "organization_oldest",

@@ -142,9 +142,12 @@ export const projectInheritDefault = (tx: Tx, orgId: string) => tx.run(inheritDe
 export const environmentList = (on: Queryable, projectIds: string[]) => on.all(environments, { project_ids: projectIds });
 export const environmentGetOf = (on: Queryable, key: { org_id: string; project_id: string; id: string }) => on.one(environmentGet, key);
 export const environmentInsertNew = (tx: Tx, row: NewEnvironment) => tx.one(environmentInsert, row);
-export const environmentUpdateOf = (on: Queryable, row: { project_id: string; id: string; slug: string; name: string; color_hex: string }) =>
-  on.one(environmentUpdate, row);
-export const environmentMarkDeletedOf = (tx: Tx, projectId: string, id: string) => tx.run(environmentMarkDeleted, { project_id: projectId, id });
+export const environmentUpdateOf = (
+  on: Queryable,
+  row: { project_id: string; id: string; slug: string; name: string; color_hex: string },
+) => on.one(environmentUpdate, row);
+export const environmentMarkDeletedOf = (tx: Tx, projectId: string, id: string) =>
+  tx.run(environmentMarkDeleted, { project_id: projectId, id });
 export const environmentsMarkDeletedOf = (tx: Tx, projectId: string) => tx.run(environmentsMarkDeleted, { project_id: projectId });
 export const environmentResolve = (
   on: Queryable,

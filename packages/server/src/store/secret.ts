@@ -50,7 +50,10 @@ const sealedByName = statement<{ environment_id: string; names: string[] }, Seal
 );
 
 /** Locks a page of rows that another key sealed. Rows that somebody is writing are skipped: their writer seals with the current key. */
-const lockSealedByOthers = statement<{ current_key_id: string; after_environment_id: string; after_name: string; row_limit: number }, SealedSecretRow>(
+const lockSealedByOthers = statement<
+  { current_key_id: string; after_environment_id: string; after_name: string; row_limit: number },
+  SealedSecretRow
+>(
   "secret_lock_sealed_by_others",
   `select environment_id, name, key_id, sealed
      from secrets
@@ -76,12 +79,17 @@ export const secretList = (on: Queryable, environmentId: string) => on.all(list,
 export const secretGet = (on: Queryable, environmentId: string, name: string) => on.one(get, { environment_id: environmentId, name });
 export const secretPut = (on: Queryable, row: SealedSecretRow) => on.one(put, row);
 export const secretDelete = (on: Queryable, environmentId: string, name: string) => on.run(remove, { environment_id: environmentId, name });
-export const secretKeyIds = (on: Queryable, environmentId: string, names: string[]) => on.all(keyIds, { environment_id: environmentId, names });
-export const secretSealed = (on: Queryable, environmentId: string, names: string[]) => on.all(sealedByName, { environment_id: environmentId, names });
+export const secretKeyIds = (on: Queryable, environmentId: string, names: string[]) =>
+  on.all(keyIds, { environment_id: environmentId, names });
+export const secretSealed = (on: Queryable, environmentId: string, names: string[]) =>
+  on.all(sealedByName, { environment_id: environmentId, names });
 export const secretReseal = (tx: Tx, row: SealedSecretRow) => tx.run(reseal, row);
 export const secretCountByKey = (on: Queryable) => on.all(countByKey, {});
 
-export function secretLockSealedByOthers(tx: Tx, page: { currentKeyId: string; after: { environmentId: string; name: string }; limit: number }) {
+export function secretLockSealedByOthers(
+  tx: Tx,
+  page: { currentKeyId: string; after: { environmentId: string; name: string }; limit: number },
+) {
   return tx.all(lockSealedByOthers, {
     current_key_id: page.currentKeyId,
     after_environment_id: page.after.environmentId,

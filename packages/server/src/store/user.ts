@@ -76,5 +76,6 @@ export const userByEmail = (on: Queryable, email: string) => on.one(byEmail, { e
 export const userByGithub = (on: Queryable, githubId: number) => on.one(byGithub, { github_id: githubId });
 export const userInsert = (tx: Tx, row: NewUser) => tx.one(insert, row);
 export const userLocal = (on: Queryable) => on.one(localUser, {});
-export const userLinkGithub = (tx: Tx, row: { id: string; github_id: number; display_name: string; profile_image_url: string }) => tx.one(linkGithub, row);
+export const userLinkGithub = (tx: Tx, row: { id: string; github_id: number; display_name: string; profile_image_url: string }) =>
+  tx.one(linkGithub, row);
 export const userPerson = (on: Queryable, id: string) => on.one(person, { id });

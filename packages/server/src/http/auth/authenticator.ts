@@ -7,6 +7,8 @@ export interface Credentials {
   cookie: string | undefined;
   method: string;
   origin: string | undefined;
+  /** Called with a Set-Cookie value when the session of the cookie was prolonged. */
+  setCookie?: (cookie: string) => void;
 }
 
 export interface Authenticator {
