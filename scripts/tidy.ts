@@ -28,7 +28,7 @@ const packageImports: Record<string, readonly string[]> = {
   server: ["protocol"],
   worker: ["protocol"],
   guest: ["protocol", "sdk"],
-  local: [],
+  local: ["images"],
 };
 
 /** Layers inside the server, top first: a layer imports only itself and what stands below it. Files beside the folders are shared. */
@@ -134,7 +134,7 @@ function names(source: Source): Finding[] {
   const findings: Finding[] = [];
   if (source.path.startsWith("packages/") && bannedNames.has(stem))
     findings.push(at(`"${stem}" says nothing: name the file by the one idea it holds`));
-  if (/\.tsx?$/.test(name) && !/^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z]+)*\.tsx?$/.test(name)) findings.push(at("file names are kebab-case"));
+  if (/\.tsx?$/.test(name) && !/^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+)*\.tsx?$/.test(name)) findings.push(at("file names are kebab-case"));
   if (/^packages\/server\/migrations\//.test(source.path) && !/^-- breaking: (yes|no)$/m.test(source.text)) {
     findings.push(at("a migration says in its header whether older binaries may go on: -- breaking: yes or no"));
   }
