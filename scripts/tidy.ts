@@ -61,7 +61,7 @@ export function tidy(sources: readonly Source[]): Finding[] {
 }
 
 function isTest(path: string): boolean {
-  return /\.(pg\.|vm\.)?test\.ts$|\.(contract|e2e|chaos|bench)\.ts$/.test(path);
+  return /\.(pg\.|vm\.)?test\.ts$|\.fixture\.ts$|\.(contract|e2e|chaos|bench)\.ts$/.test(path);
 }
 
 function imports(source: Source): Finding[] {

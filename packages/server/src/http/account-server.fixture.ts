@@ -5,7 +5,7 @@ import { type AccountConfig, accountSettings } from "../account-settings.ts";
 import { type Hints, openHints } from "../hints.ts";
 import { generateKeyRing } from "../key-ring.ts";
 import { type Mail, openOutbox } from "../mail/outbox.ts";
-import type { AccountContext } from "../operations/account-context.ts";
+import type { AccountContext } from "../account-context.ts";
 import { openKeys } from "../secrets.ts";
 import { type Db, openDb } from "../store/db.ts";
 import { addAccountRoutes } from "./api/accounts.ts";
@@ -64,10 +64,17 @@ export async function startAccountServer(options: ServerOptions = {}): Promise<A
   const { databaseUrl, onQuery, ...config } = options;
   const database = databaseUrl === undefined ? await testDatabase() : undefined;
   const url = databaseUrl ?? database?.url ?? "";
-  const db = openDb({ url, poolSize: 10, ...(onQuery ? { intercept: (statement, phase) => phase === "before" && onQuery(statement) } : {}) });
+  const db = openDb({
+    url,
+    poolSize: 10,
+    ...(onQuery ? { intercept: (statement, phase) => phase === "before" && onQuery(statement) } : {}),
+  });
   const hints = await openHints(null);
   const mails: Mail[] = [];
-  const outbox = openOutbox({ transport: { send: async (mail) => void mails.push(mail), close: async () => undefined }, report: () => undefined });
+  const outbox = openOutbox({
+    transport: { send: async (mail) => void mails.push(mail), close: async () => undefined },
+    report: () => undefined,
+  });
   const settings = accountSettings({ ...defaults, ...config });
   const context: AccountContext = { db, hints, keys: openKeys(generateKeyRing()), outbox, settings };
   const authenticator = openAuthenticator(context);
@@ -87,7 +94,8 @@ export async function startAccountServer(options: ServerOptions = {}): Promise<A
     databaseUrl: url,
     origin,
     mails,
-    call: (method, path, call = {}) => request(`${base}${path}`, method, { ...call, headers: { ...(call.cookie ? { origin } : {}), ...call.headers } }),
+    call: (method, path, call = {}) =>
+      request(`${base}${path}`, method, { ...call, headers: { ...(call.cookie ? { origin } : {}), ...call.headers } }),
     async close() {
       await app.close();
       authenticator.close();
@@ -113,7 +121,13 @@ async function request(url: string, method: string, { body, cookie, bearer, head
   });
   const text = await response.text();
   const isJson = response.headers.get("content-type")?.includes("application/json") === true && text !== "";
-  return { status: response.status, json: isJson ? (JSON.parse(text) as unknown) : undefined, text, headers: response.headers, cookies: response.headers.getSetCookie() };
+  return {
+    status: response.status,
+    json: isJson ? (JSON.parse(text) as unknown) : undefined,
+    text,
+    headers: response.headers,
+    cookies: response.headers.getSetCookie(),
+  };
 }
 
 /** `name=value` of the first cookie an answer sets under one of our session names. */
@@ -138,14 +152,22 @@ export function linkToken(mail: Mail | undefined): string {
 /** Owner of a new organization, with a project. */
 export async function foundOrganization(server: AccountServer, email = "owner@example.com") {
   const cookie = await logIn(server, email);
-  const organization = await server.call("POST", "/api/organizations", { cookie, body: { slug: "acme", name: "Acme", setup_token: "s3tup-token" } });
+  const organization = await server.call("POST", "/api/organizations", {
+    cookie,
+    body: { slug: "acme", name: "Acme", setup_token: "s3tup-token" },
+  });
   const project = await server.call("POST", "/api/projects", { cookie, body: { slug: "shop", name: "Shop" } });
   const environments = project.json.environments as { id: string; slug: string }[];
   return { cookie, orgId: organization.json.id as string, projectId: project.json.id as string, environments };
 }
 
 /** Invites an address, accepts by mail and gives the new member's session cookie. */
-export async function joinAs(server: AccountServer, owner: string, email: string, role: string): Promise<{ cookie: string; userId: string }> {
+export async function joinAs(
+  server: AccountServer,
+  owner: string,
+  email: string,
+  role: string,
+): Promise<{ cookie: string; userId: string }> {
   const invitation = await server.call("POST", "/api/invitations", { cookie: owner, body: { email, role } });
   const token = new URL(invitation.json.invite_url as string).searchParams.get("token");
   await server.context.outbox.idle();

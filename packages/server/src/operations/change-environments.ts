@@ -14,7 +14,7 @@ import {
   environmentUpdateOf,
   projectLock,
 } from "../store/project.ts";
-import { credentialsTopic, purgeTopic } from "./account-limits.ts";
+import { credentialsTopic, purgeTopic } from "../account-limits.ts";
 import { builtInEnvironments, environmentView } from "./change-projects.ts";
 
 export interface EnvironmentText {

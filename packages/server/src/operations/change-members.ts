@@ -10,7 +10,7 @@ import { type Refusal, notFound, refusal } from "../outcome.ts";
 import type { Db, Queryable } from "../store/db.ts";
 import { loginSessionRevokeOfUser } from "../store/login-session.ts";
 import { type MemberRow, memberDisable, memberFind, memberListOf, memberLockWithOwners, memberSetRole } from "../store/organization.ts";
-import { credentialsTopic } from "./account-limits.ts";
+import { credentialsTopic } from "../account-limits.ts";
 
 export interface RoleChange {
   orgId: string;

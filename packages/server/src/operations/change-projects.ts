@@ -22,7 +22,7 @@ import {
   projectMarkDeleted,
   projectUpdate,
 } from "../store/project.ts";
-import { credentialsTopic, purgeTopic } from "./account-limits.ts";
+import { credentialsTopic, purgeTopic } from "../account-limits.ts";
 
 /** Made with every project; they cannot be renamed or deleted. */
 export const builtInEnvironments = [

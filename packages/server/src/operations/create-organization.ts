@@ -18,8 +18,8 @@ import {
   organizationLockCreation,
 } from "../store/organization.ts";
 import { userPerson } from "../store/user.ts";
-import type { AccountContext } from "./account-context.ts";
-import { credentialsTopic } from "./account-limits.ts";
+import type { AccountContext } from "../account-context.ts";
+import { credentialsTopic } from "../account-limits.ts";
 
 export interface CreateOrganization {
   userId: string;

@@ -20,7 +20,7 @@ import {
 } from "../store/organization.ts";
 import { environmentList, projectList } from "../store/project.ts";
 import { userInsert, userLocal } from "../store/user.ts";
-import { credentialsTopic } from "./account-limits.ts";
+import { credentialsTopic } from "../account-limits.ts";
 import { insertProject } from "./change-projects.ts";
 import { issueApiKey } from "./issue-api-keys.ts";
 import { issueLocalLink } from "./log-in-locally.ts";

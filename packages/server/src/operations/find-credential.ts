@@ -7,7 +7,7 @@ import { credentialHash, isIssuedForm } from "../credentials.ts";
 import { apiKeyLogin, apiKeyTouch } from "../store/api-key.ts";
 import type { Queryable } from "../store/db.ts";
 import { loginSessionLogin, loginSessionRenew } from "../store/login-session.ts";
-import { accountLimits } from "./account-limits.ts";
+import { accountLimits } from "../account-limits.ts";
 
 export interface FoundApiKey {
   keyId: string;

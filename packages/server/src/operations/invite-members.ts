@@ -16,8 +16,8 @@ import {
   invitationRevoke,
 } from "../store/invitation.ts";
 import { memberActiveByEmail, organizationGet } from "../store/organization.ts";
-import type { AccountContext } from "./account-context.ts";
-import { accountLimits } from "./account-limits.ts";
+import type { AccountContext } from "../account-context.ts";
+import { accountLimits } from "../account-limits.ts";
 
 export interface Invite {
   orgId: string;

@@ -8,7 +8,7 @@ import { newId } from "../new-id.ts";
 import { type Refusal, notFound } from "../outcome.ts";
 import { type ApiKeyRow, apiKeyInsert, apiKeyList, apiKeyRevoke } from "../store/api-key.ts";
 import type { Db, Queryable } from "../store/db.ts";
-import { accountLimits, credentialsTopic } from "./account-limits.ts";
+import { accountLimits, credentialsTopic } from "../account-limits.ts";
 
 export interface IssueApiKey {
   orgId: string;

@@ -20,7 +20,7 @@ import {
   deviceLoginSetStatus,
 } from "../store/device-login.ts";
 import { membershipsLock } from "../store/organization.ts";
-import { accountLimits } from "./account-limits.ts";
+import { accountLimits } from "../account-limits.ts";
 import { openLoginSession } from "./open-login-session.ts";
 
 /** No vowels, so no words; nothing that looks like something else. 20^8 codes live for ten minutes each. */

@@ -6,7 +6,7 @@ import { type Refusal, refuseLogin } from "../outcome.ts";
 import type { Db, Tx } from "../store/db.ts";
 import { localLinkDeleteAll, localLinkInsert, localLinkUse } from "../store/login-link.ts";
 import { userLocal } from "../store/user.ts";
-import { accountLimits } from "./account-limits.ts";
+import { accountLimits } from "../account-limits.ts";
 import { openLoginSession } from "./open-login-session.ts";
 
 /** Returns the token of the new link. */

@@ -5,7 +5,7 @@ import type { Hints } from "../hints.ts";
 import { newId } from "../new-id.ts";
 import type { Db, Queryable } from "../store/db.ts";
 import { loginSessionInsert, loginSessionRevoke } from "../store/login-session.ts";
-import { accountLimits, credentialsTopic } from "./account-limits.ts";
+import { accountLimits, credentialsTopic } from "../account-limits.ts";
 
 /** Returns the token. Runs on the transaction of the login, so that a used link and its session are made together. */
 export async function openLoginSession(on: Queryable, userId: string, kind: "browser" | "device"): Promise<string> {

@@ -1,5 +1,5 @@
 /** Every route of accounts and keys (http §10, §15), in the order of the contract. */
-import type { AccountContext } from "../../operations/account-context.ts";
+import type { AccountContext } from "../../account-context.ts";
 import type { Routes } from "../route.ts";
 import { addApiKeyRoutes } from "./api-keys.ts";
 import { addAuthRoutes } from "./auth.ts";

@@ -1,6 +1,6 @@
 /** API keys of an environment (http §15.4). */
 import { apiKeyEndpoints } from "@helmr/protocol/api";
-import type { AccountContext } from "../../operations/account-context.ts";
+import type { AccountContext } from "../../account-context.ts";
 import { resolveEnvironment } from "../../operations/change-environments.ts";
 import { issueApiKey, listApiKeys, revokeApiKey } from "../../operations/issue-api-keys.ts";
 import { type Refusal, isRefusal, notFound } from "../../outcome.ts";

@@ -1,7 +1,7 @@
 /** Ways to log in, the device flow, who is logged in (http §15.1, §15.2). */
 import { type BodyOf, authEndpoints, deviceTokenBody } from "@helmr/protocol/api";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { AccountContext } from "../../operations/account-context.ts";
+import type { AccountContext } from "../../account-context.ts";
 import { createOrganization, readMe } from "../../operations/create-organization.ts";
 import { decideDeviceLogin, deviceLoginStatus, exchangeDeviceCode, startDeviceLogin } from "../../operations/log-in-by-device.ts";
 import { type GithubStart, finishGithubLogin, startGithubLogin, startGithubLoginByInvitation } from "../../operations/log-in-by-github.ts";

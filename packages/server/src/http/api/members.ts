@@ -1,6 +1,6 @@
 /** Members and invitations (http §15.5). */
 import { invitationEndpoints, memberEndpoints } from "@helmr/protocol/api";
-import type { AccountContext } from "../../operations/account-context.ts";
+import type { AccountContext } from "../../account-context.ts";
 import { changeMemberRole, listMembers, removeMember } from "../../operations/change-members.ts";
 import { inviteMember, listInvitations, revokeInvitation } from "../../operations/invite-members.ts";
 import { isRefusal } from "../../outcome.ts";

@@ -1,6 +1,6 @@
 /** Projects and environments (http §15.3). */
 import { environmentEndpoints, projectEndpoints } from "@helmr/protocol/api";
-import type { AccountContext } from "../../operations/account-context.ts";
+import type { AccountContext } from "../../account-context.ts";
 import { createEnvironment, deleteEnvironment, getEnvironment, updateEnvironment } from "../../operations/change-environments.ts";
 import { createProject, deleteProject, getProject, listProjects, updateProject } from "../../operations/change-projects.ts";
 import { isRefusal } from "../../outcome.ts";

@@ -1,6 +1,6 @@
 /** Secrets (http §10). */
 import { secretEndpoints } from "@helmr/protocol/api";
-import type { AccountContext } from "../../operations/account-context.ts";
+import type { AccountContext } from "../../account-context.ts";
 import { deleteSecret, getSecret, listSecrets, putSecret } from "../../operations/put-secret.ts";
 import { isRefusal } from "../../outcome.ts";
 import { type Routes, answer } from "../route.ts";

@@ -3,8 +3,8 @@
  * when one is given no cookie is looked at, and no Origin is asked for, because no foreign page can send it.
  */
 import { credentialPrefix } from "@helmr/protocol/shared";
-import type { AccountContext } from "../../operations/account-context.ts";
-import { credentialsTopic } from "../../operations/account-limits.ts";
+import type { AccountContext } from "../../account-context.ts";
+import { credentialsTopic } from "../../account-limits.ts";
 import { resolveEnvironment } from "../../operations/change-environments.ts";
 import { type FoundApiKey, type FoundLoginSession, findApiKey, findLoginSession } from "../../operations/find-credential.ts";
 import { type Refusal, notFound, refusal } from "../../outcome.ts";

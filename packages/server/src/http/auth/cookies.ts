@@ -1,6 +1,6 @@
 /** The two cookies of the server (http §1.4, §15.2). `__Host-` names are bound to this host, this path and https by every browser. */
 import type { FastifyReply } from "fastify";
-import { accountLimits } from "../../operations/account-limits.ts";
+import { accountLimits } from "../../account-limits.ts";
 
 interface CookieNames {
   session: string;
