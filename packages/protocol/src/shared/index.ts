@@ -4,6 +4,7 @@ export * from "./ids.ts";
 export * from "./issues.ts";
 export * from "./json.ts";
 export * from "./limits.ts";
+export * from "./masking.ts";
 export * from "./names.ts";
 export * from "./page.ts";
 export * from "./permissions.ts";
