@@ -40,7 +40,6 @@ export const startRequest = z.object({
   /** Leases whose machines still run on this host. */
   adopt: z.array(z.object({ lease_id: id, fence: count })).max(10_000),
 });
-export const startResponse = z.object({ epoch: count, adopted: z.array(id), stale: z.array(id) });
 
 export const fencedLease = z.object({ lease_id: id, fence: count });
 
@@ -203,12 +202,25 @@ export type MountLease = z.output<typeof mountLease>;
 export const lease = z.discriminatedUnion("kind", [runLease, buildLease, mountLease]);
 export type Lease = z.output<typeof lease>;
 
+export const startResponse = z.object({
+  epoch: count,
+  adopted: z.array(id),
+  stale: z.array(id),
+  /** The adopted leases in full, as `claim` gave them: keys and secrets are in the worker's memory only, and this process has none yet. */
+  leases: z.array(lease).optional(),
+});
+
 export const claimRequest = z.object({
   epoch: count,
   free: capacity,
   /** Image refs with a warm template, and workspaces with a local copy of their head: placement prefers them. */
   warm: z.object({ images: z.array(z.string()).max(1000), workspaces: z.array(id).max(10_000), checkpoints: z.array(id).max(10_000) }),
   kinds: z.array(z.enum(["run", "build", "mount"])).min(1),
+  /**
+   * Leases that this process has. The answer gives again what the worker holds in this epoch beyond these: the answer that gave it was lost.
+   * Absent: nothing is given again.
+   */
+  held: z.array(id).max(10_000).optional(),
   /** How long the answer may wait for work. */
   wait_ms: z.number().int().min(0).max(60_000),
 });
