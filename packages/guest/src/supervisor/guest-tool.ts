@@ -1,15 +1,11 @@
 /**
- * The only caller of the static C tool `helmr-guest` (init/helmr-guest.h): what Node cannot do. Every call is one process with a limit; a
- * failure is a `GuestToolError` with what the tool said.
+ * The only caller of the static C tool `helmr-guest` (described in init/helmr-guest.h): what Node cannot do. Every call but `run` is one
+ * process with a limit; a failure is a `GuestToolError` with what the tool said.
  *
- * What the supervisor relies on in `run`, beside the header's description:
- *   - `--inherit 3,4`: those descriptors reach the process unchanged (the program's pipe). Control is descriptor 5 (`--control 5`).
- *   - descriptors 1 and 2 that are FIFOs are given to the process as they are, without a pump: the supervisor reads their other end
- *     itself, and a process may open /dev/stdout again. Descriptor 0 likewise (FIFO or /dev/null).
- *   - `--no-network`: a network namespace of its own without anything in it (indexing a project, sdk §5)
- * And in `release PATH`: trims, unmounts and syncs a file system of the task's root, everywhere it is mounted (end of a build).
+ * `run` stays beside the tenant's process, moves its standard streams and ends the way it ends. Descriptors 3 and 4 of the tool reach the
+ * process as they are; 5 carries the control lines.
  */
-import { type ChildProcess, spawn, type StdioOptions } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { guestLimits } from "./limits.ts";
 
 export class GuestToolError extends Error {
@@ -29,8 +25,8 @@ export interface ToolAttach {
   entropy: Uint8Array;
   hostname: string;
   network: boolean;
-  /** Absent on resume. */
-  disks?: AttachDisks;
+  /** A machine that starts has disks to mount, a resumed one has been frozen. */
+  machine: { kind: "starting"; disks: AttachDisks } | { kind: "resumed"; thaw: readonly string[]; thawGroup: string | undefined };
 }
 
 export interface ToolRun {
@@ -42,12 +38,12 @@ export interface ToolRun {
   command: readonly string[];
   terminal?: { cols: number; rows: number };
   network: boolean;
-  /** Descriptors 0, 1, 2 as numbers or "pipe"; further ones start at 3 and are inherited. */
-  stdio: StdioOptions;
-  inherit: readonly number[];
+  stdin: boolean;
+  /** Descriptors 3 (to the process) and 4 (from it). */
+  pipes: boolean;
 }
 
-export interface PlacedSecret {
+export interface PlacedFile {
   /** Absolute in the task's root. */
   path: string;
   mode: string;
@@ -60,18 +56,16 @@ export interface PlacedSecret {
 /** What the supervisor needs of the tool; tests have one without namespaces. */
 export interface GuestTool {
   attach(request: ToolAttach): Promise<void>;
-  /** The process beside the tenant's process: it ends the way that one ends. Control lines go over descriptor `controlFd`. */
   run(request: ToolRun): ChildProcess;
-  place(secret: PlacedSecret): Promise<void>;
+  place(file: PlacedFile): Promise<void>;
   unplace(path: string): Promise<void>;
-  freeze(paths: readonly string[]): Promise<void>;
-  thaw(paths: readonly string[]): Promise<void>;
+  /** `group`: stop its processes first. */
+  freeze(paths: readonly string[], group?: string): Promise<void>;
+  thaw(paths: readonly string[], group?: string): Promise<void>;
   sync(paths: readonly string[]): Promise<void>;
-  release(path: string): Promise<void>;
+  trim(paths: readonly string[]): Promise<void>;
 }
 
-/** Exit code of `run` when the process could not be started. */
-export const notStartedCode = 125;
 /** Descriptor of the control lines in `run`. */
 export const controlFd = 5;
 
@@ -79,41 +73,53 @@ export function guestTool(path: string): GuestTool {
   const call = (args: string[], input?: Uint8Array | string) => runTool(path, { args, ...(input === undefined ? {} : { input }) });
   return {
     attach: (request) => call(attachArguments(request), request.entropy),
-    run: (request) => spawn(path, runArguments(request), { stdio: request.stdio, env: request.environment, cwd: "/" }),
-    place: (secret) => call(placeArguments(secret), secret.value),
-    unplace: (secretPath) => call(["unplace", "--path", secretPath]),
-    freeze: (paths) => call(["freeze", ...paths]),
-    thaw: (paths) => call(["thaw", ...paths]),
+    run: (request) => spawn(path, runArguments(request), { stdio: runStdio(request), env: request.environment, cwd: "/" }),
+    place: (file) => call(placeArguments(file), file.value),
+    unplace: (placed) => call(["unplace", "--path", placed]),
+    freeze: (paths, group) => call(["freeze", ...groupArguments(group), ...paths]),
+    thaw: (paths, group) => call(["thaw", ...groupArguments(group), ...paths]),
     sync: (paths) => call(["sync", ...paths]),
-    release: (released) => call(["release", released]),
+    trim: (paths) => call(["trim", ...paths]),
   };
 }
 
 function attachArguments(request: ToolAttach): string[] {
   const args = ["attach", "--clock", `${request.unixUs}@${request.readAtNs}`, "--entropy", "--hostname", request.hostname];
   args.push("--network", request.network ? "on" : "off");
-  const { disks } = request;
-  if (disks === undefined) return [...args, "--resumed"];
-  args.push("--scratch", disks.scratch);
-  if (disks.workspace) {
-    args.push("--workspace", `${disks.workspace.device}:${disks.workspace.path}`, "--workspace-owner", disks.workspace.owner);
+  const { machine } = request;
+  if (machine.kind === "resumed") {
+    args.push("--resumed", ...machine.thaw.flatMap((path) => ["--thaw", path]));
+    if (machine.thawGroup !== undefined) args.push("--thaw-cgroup", machine.thawGroup);
+    return args;
   }
-  if (disks.task) args.push("--task", disks.task);
+  const { scratch, workspace, task } = machine.disks;
+  args.push("--scratch", scratch);
+  if (workspace) args.push("--workspace", `${workspace.device}:${workspace.path}`, "--workspace-owner", workspace.owner);
+  if (task) args.push("--task", task);
   return args;
 }
 
 function runArguments(request: ToolRun): string[] {
   const args = ["run", "--cgroup", request.group, "--user", request.user, "--cwd", request.cwd, "--control", String(controlFd)];
   if (request.terminal) args.push("--terminal", `${request.terminal.cols}x${request.terminal.rows}`);
-  if (request.inherit.length > 0) args.push("--inherit", request.inherit.join(","));
-  if (!request.network) args.push("--no-network");
+  if (!request.network) args.push("--network", "off");
   return [...args, "--", ...request.command];
 }
 
-function placeArguments(secret: PlacedSecret): string[] {
-  const args = ["place", "--path", secret.path, "--mode", secret.mode, "--owner", secret.owner];
-  if (secret.directoryMode !== undefined) args.push("--directory-mode", secret.directoryMode);
+/** Without pipes 3 and 4 are /dev/null, so that 5 is always the control. */
+export function runStdio(request: ToolRun): ("pipe" | "ignore")[] {
+  const pipe = request.pipes ? "pipe" : "ignore";
+  return [request.stdin ? "pipe" : "ignore", "pipe", "pipe", pipe, pipe, "pipe"];
+}
+
+function placeArguments(file: PlacedFile): string[] {
+  const args = ["place", "--path", file.path, "--mode", file.mode, "--owner", file.owner];
+  if (file.directoryMode !== undefined) args.push("--directory-mode", file.directoryMode);
   return args;
+}
+
+function groupArguments(group: string | undefined): string[] {
+  return group === undefined ? [] : ["--cgroup", group];
 }
 
 interface ToolCall {
@@ -123,7 +129,12 @@ interface ToolCall {
 
 function runTool(path: string, call: ToolCall): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(path, call.args, { stdio: [call.input === undefined ? "ignore" : "pipe", "ignore", "pipe"], cwd: "/", timeout: guestLimits.toolMs, killSignal: "SIGKILL" });
+    const child = spawn(path, call.args, {
+      stdio: [call.input === undefined ? "ignore" : "pipe", "ignore", "pipe"],
+      cwd: "/",
+      timeout: guestLimits.toolMs,
+      killSignal: "SIGKILL",
+    });
     let said = "";
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       if (said.length < 4096) said += text;

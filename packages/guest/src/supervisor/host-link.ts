@@ -4,14 +4,23 @@
  *
  *   disconnected ── connect(wire) ──▶ connected ── broken frame, end of the wire ──▶ disconnected
  */
-import { FrameDecoder, FrameError, hostFrameBytesMax, type GuestErrorCode, type GuestMessage, type HostMessage } from "@helmr/protocol/guest";
+import {
+  FrameDecoder,
+  FrameError,
+  hostFrameBytesMax,
+  type GuestErrorCode,
+  type GuestMessage,
+  type HelloMessage,
+  type HostMessage,
+} from "@helmr/protocol/guest";
 import { IncomingStream, StreamRuleError } from "./incoming-stream.ts";
 import { OutgoingStream } from "./outgoing-stream.ts";
 import { Outbox, type WireWriter } from "./outbox.ts";
 
 export interface HostLinkHandlers {
-  /** Hello, then what the host may have missed; called for every connection that announces itself. */
-  greet(): void;
+  hello(): HelloMessage;
+  /** Say again what a new host may have missed. */
+  repeat(): void;
   message(message: HostMessage): void;
 }
 
@@ -40,9 +49,8 @@ export class HostLink {
 
   connect(writer: WireWriter): void {
     this.decoder = new FrameDecoder(hostFrameBytesMax);
-    this.outbox.connect(writer);
-    this.handlers.greet();
-    this.repeatStreams();
+    this.outbox.connect(writer, this.handlers.hello());
+    this.repeatAll();
   }
 
   disconnect(): void {
@@ -63,10 +71,11 @@ export class HostLink {
     }
   }
 
-  /** After a restore the wire is the same but its other end may not be: say again what is not acknowledged. */
-  repeatStreams(): void {
+  /** The other end may be a new one (after a restore even behind the same wire): say again what is not acknowledged and not answered. */
+  repeatAll(): void {
     for (const stream of this.outgoing.values()) stream.rewind();
     for (const stream of this.incoming.values()) stream.repeatAck();
+    this.handlers.repeat();
   }
 
   send(message: GuestMessage): void {
@@ -113,6 +122,15 @@ export class HostLink {
 
   onIdle(callback: () => void): void {
     this.outbox.onIdle(callback);
+  }
+
+  /** After this nothing new is sent until `release`. */
+  hold(): void {
+    this.outbox.hold();
+  }
+
+  release(): void {
+    this.outbox.release();
   }
 
   /** Every stream has been taken by the host. */

@@ -19,14 +19,28 @@ export class Outbox {
   private readonly ready = new Set<OutgoingStream>();
   private writer: WireWriter | undefined;
   private writing = false;
+  /** Messages that wait for `release`; undefined while nothing is held. */
+  private held: Uint8Array[] | undefined;
   private readonly space = new Waiters();
   private readonly idle = new Waiters();
 
   send(message: GuestMessage): void {
     if (this.writer === undefined) return;
     const frame = encodeMessage(message);
-    this.control.push(frame);
     this.controlBytes += frame.length;
+    (this.held ?? this.control).push(frame);
+    this.pump();
+  }
+
+  /** From here on nothing is sent that was not queued before, and no stream bytes: the machine is about to be cut. */
+  hold(): void {
+    this.held ??= [];
+  }
+
+  release(): void {
+    const { held } = this;
+    this.held = undefined;
+    if (held !== undefined) this.control.push(...held);
     this.pump();
   }
 
@@ -51,16 +65,18 @@ export class Outbox {
     else this.idle.add(callback);
   }
 
-  connect(writer: WireWriter): void {
+  /** `greeting` goes before everything else. */
+  connect(writer: WireWriter, greeting: GuestMessage): void {
     this.writer = writer;
     this.writing = false;
-    this.pump();
+    this.send(greeting);
   }
 
   disconnect(): void {
     this.writer = undefined;
     this.writing = false;
     this.control = [];
+    if (this.held !== undefined) this.held = [];
     this.controlBytes = 0;
     this.space.release();
   }
@@ -68,7 +84,7 @@ export class Outbox {
   private pump(): void {
     const { writer } = this;
     if (this.writing || writer === undefined) return;
-    const parts = this.control.length > 0 ? this.takeControl() : this.takeBytes();
+    const parts = this.control.length > 0 ? this.takeControl() : this.held === undefined ? this.takeBytes() : undefined;
     if (parts === undefined) {
       this.idle.release();
       return;
@@ -85,7 +101,7 @@ export class Outbox {
   private takeControl(): Uint8Array[] {
     const frames = this.control;
     this.control = [];
-    this.controlBytes = 0;
+    this.controlBytes = (this.held ?? []).reduce((sum, frame) => sum + frame.length, 0);
     return frames;
   }
 

@@ -7,6 +7,7 @@
  * Ends once: by `end` of the source, or by `stop` of the host, which drops what is kept and everything that is still written.
  */
 import { streamWindowBytes } from "@helmr/protocol/guest";
+import { Waiters } from "./waiters.ts";
 
 /** Small chunks are collected in buffers of this size, so that a task that writes byte by byte costs no object per byte. */
 const slabBytes = 16_384;
@@ -29,7 +30,8 @@ export class OutgoingStream {
   private final: StreamFinal | undefined;
   private finalSent = false;
   private readonly wake: (stream: OutgoingStream) => void;
-  private roomWaiters: (() => void)[] = [];
+  private readonly room = new Waiters();
+  private readonly flush = new Waiters();
 
   constructor(id: number, wake: (stream: OutgoingStream) => void) {
     this.id = id;
@@ -74,7 +76,13 @@ export class OutgoingStream {
   /** Called once there is room, at once when there is. */
   onRoom(callback: () => void): void {
     if (this.hasRoom) callback();
-    else this.roomWaiters.push(callback);
+    else this.room.add(callback);
+  }
+
+  /** Called once everything up to the end is in frames, at once when it is. */
+  onFlushed(callback: () => void): void {
+    if (this.final !== undefined && this.finalSent) callback();
+    else this.flush.add(callback);
   }
 
   acknowledge(offset: number): void {
@@ -130,6 +138,7 @@ export class OutgoingStream {
     if (this.final === undefined || this.finalSent || this.sent < this.written) return undefined;
     this.finalSent = true;
     if (this.finished) this.wake(this);
+    queueMicrotask(() => this.flush.release());
     return this.final;
   }
 
@@ -168,9 +177,6 @@ export class OutgoingStream {
   }
 
   private releaseRoom(): void {
-    if (!this.hasRoom || this.roomWaiters.length === 0) return;
-    const waiters = this.roomWaiters;
-    this.roomWaiters = [];
-    for (const waiter of waiters) waiter();
+    if (this.hasRoom) this.room.release();
   }
 }

@@ -13,9 +13,7 @@ export const imageStep = z.discriminatedUnion("kind", [
     kind: z.literal("run"),
     argv: z.array(z.string().max(131_072)).min(1).max(4096),
     caches: z.array(z.object({ mountPath: path, id: z.string().min(1).max(256) })).max(16),
-    secrets: z
-      .array(z.object({ mountPath: path, secret: z.string().regex(namePattern.secret) }))
-      .max(16),
+    secrets: z.array(z.object({ mountPath: path, secret: z.string().regex(namePattern.secret) })).max(16),
   }),
   z.object({
     kind: z.literal("copy"),

@@ -11,15 +11,6 @@
  */
 import * as z from "zod";
 
-/** Fixed stream ids, guest → host. */
-export const guestStreams = { stdout: 1, stderr: 2, logger: 3, buildLog: 4 } as const;
-/** Streams from here on are chosen by the host, unique in a machine's life: execs, terminals, files, connections. */
-export const firstDynamicStream = 16;
-/** The most bytes a sender may have unacknowledged on one stream. */
-export const streamWindowBytes = 262_144;
-/** A receiver acknowledges at the latest when this many bytes came since its last acknowledgement. */
-export const streamAckBytes = 65_536;
-
 export const streamId = z.number().int().min(1).max(0xffff_ffff);
 const offset = z.number().int().nonnegative();
 

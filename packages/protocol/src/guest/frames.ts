@@ -19,7 +19,24 @@ export const frameBytesMax = 1_100_000;
 /** Host → guest: an API body (128 MiB, http §1.1) with room for what surrounds it. */
 export const hostFrameBytesMax = 140 * 1024 * 1024;
 /** "HELMR-CTL" and seven bytes that no UTF-8 text contains. */
-export const channelPreamble = Uint8Array.of(0x48, 0x45, 0x4c, 0x4d, 0x52, 0x2d, 0x43, 0x54, 0x4c, 0xf1, 0x0d, 0x8a, 0x5c, 0x93, 0xe7, 0x27);
+export const channelPreamble = Uint8Array.of(
+  0x48,
+  0x45,
+  0x4c,
+  0x4d,
+  0x52,
+  0x2d,
+  0x43,
+  0x54,
+  0x4c,
+  0xf1,
+  0x0d,
+  0x8a,
+  0x5c,
+  0x93,
+  0xe7,
+  0x27,
+);
 /** The most stream bytes one frame may carry. */
 export const frameDataBytesMax = 1_048_576;
 
@@ -29,9 +46,7 @@ const bytesHeader = 12;
 /** A body is collected in a buffer of its own; it grows by doubling from here, so that a header alone cannot make the reader allocate much. */
 const firstBufferBytes = 65_536;
 
-export type Frame =
-  | { kind: "message"; message: unknown }
-  | { kind: "bytes"; stream: number; offset: number; data: Uint8Array };
+export type Frame = { kind: "message"; message: unknown } | { kind: "bytes"; stream: number; offset: number; data: Uint8Array };
 
 export class FrameError extends Error {
   override name = "FrameError";
@@ -43,9 +58,7 @@ const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 export function encodeMessage(message: unknown, bytesMax: number = frameBytesMax): Uint8Array {
   const body = utf8.encode(JSON.stringify(message));
   if (body.length + 1 > bytesMax) {
-    throw new FrameError(
-      `Cannot send a message of ${body.length} bytes: the limit is ${bytesMax - 1}`,
-    );
+    throw new FrameError(`Cannot send a message of ${body.length} bytes: the limit is ${bytesMax - 1}`);
   }
   const frame = new Uint8Array(5 + body.length);
   new DataView(frame.buffer).setUint32(0, body.length + 1);
@@ -57,9 +70,7 @@ export function encodeMessage(message: unknown, bytesMax: number = frameBytesMax
 /** The first 17 bytes of a bytes frame; the data follow unchanged, so a sender may write both without copying. */
 export function bytesFrameHeader(stream: number, offset: number, dataBytes: number): Uint8Array {
   if (dataBytes > frameDataBytesMax) {
-    throw new FrameError(
-      `Cannot send ${dataBytes} stream bytes in one frame: the limit is ${frameDataBytesMax}`,
-    );
+    throw new FrameError(`Cannot send ${dataBytes} stream bytes in one frame: the limit is ${frameDataBytesMax}`);
   }
   const header = new Uint8Array(5 + bytesHeader);
   const view = new DataView(header.buffer);
@@ -146,8 +157,7 @@ export class FrameDecoder {
     }
     if (this.headerFilled === 4) {
       const length = new DataView(this.header.buffer).getUint32(0);
-      if (length < 1 || length > this.bytesMax)
-        throw new FrameError(`Frame length ${length} is outside 1..${this.bytesMax}`);
+      if (length < 1 || length > this.bytesMax) throw new FrameError(`Frame length ${length} is outside 1..${this.bytesMax}`);
       this.length = length;
     }
     return at;
@@ -156,9 +166,7 @@ export class FrameDecoder {
   private collect(part: Uint8Array): void {
     const needed = this.bodyFilled + part.length;
     if (needed > this.body.length) {
-      const grown = new Uint8Array(
-        Math.min(this.length, Math.max(needed, this.body.length * 2, firstBufferBytes)),
-      );
+      const grown = new Uint8Array(Math.min(this.length, Math.max(needed, this.body.length * 2, firstBufferBytes)));
       grown.set(this.body.subarray(0, this.bodyFilled));
       this.body = grown;
     }
@@ -185,17 +193,13 @@ function parseBody(body: Uint8Array): Frame {
     }
   }
   if (kind === kindBytes) {
-    if (body.length < 1 + bytesHeader)
-      throw new FrameError(`Bytes frame of ${body.length} bytes is shorter than its header`);
+    if (body.length < 1 + bytesHeader) throw new FrameError(`Bytes frame of ${body.length} bytes is shorter than its header`);
     const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
     const offset = view.getUint32(5) * 0x1_0000_0000 + view.getUint32(9);
     const data = body.subarray(1 + bytesHeader);
-    if (offset + data.length > Number.MAX_SAFE_INTEGER)
-      throw new FrameError(`Stream offset ${offset} is too large`);
+    if (offset + data.length > Number.MAX_SAFE_INTEGER) throw new FrameError(`Stream offset ${offset} is too large`);
     if (data.length > frameDataBytesMax)
-      throw new FrameError(
-        `Bytes frame carries ${data.length} bytes: the limit is ${frameDataBytesMax}`,
-      );
+      throw new FrameError(`Bytes frame carries ${data.length} bytes: the limit is ${frameDataBytesMax}`);
     return { kind: "bytes", stream: view.getUint32(1), offset, data };
   }
   throw new FrameError(`Frame kind ${kind} is unknown`);

@@ -36,18 +36,15 @@ export const attachRequest = z.object({
   hostname: text(63),
   /** Milliseconds of guest-monotonic time until the guest fences itself. */
   leaseMs: milliseconds,
-  /** Absent on resume: disks are mounted already. Names are the driver's disk slots. */
+  /**
+   * Absent on resume: they are mounted already. Disks hold ext4 when they come (the host formats), in the driver's slots of these names.
+   */
   disks: z
     .object({
-      scratch: z.enum(["format", "ready"]),
+      /** Upper layer of the task's root: the slot's disk, or memory. */
+      scratch: z.enum(["disk", "memory"]),
       /** Mounted at `path` of the task root; in a build guest this is the result tree at /opt/helmr-task. */
-      workspace: z
-        .object({
-          path: text(4096),
-          state: z.enum(["format", "ready"]),
-          sizeBytes: z.number().int().positive(),
-        })
-        .nullable(),
+      workspace: z.object({ path: text(4096) }).nullable(),
       /** The deployment's tree, read-only at /opt/helmr-task. */
       task: z.boolean(),
     })
@@ -100,9 +97,7 @@ export const helloMessage = z.object({
     parked: z.boolean(),
     run: z.object({ attemptId: text(64), status: z.enum(["running", "ended"]) }).nullable(),
     building: z.boolean(),
-    processes: z
-      .array(z.object({ processId: z.number().int(), status: z.enum(["running", "ended"]) }))
-      .max(1024),
+    processes: z.array(z.object({ processId: z.number().int(), status: z.enum(["running", "ended"]) })).max(1024),
   }),
 });
 export type HelloMessage = z.output<typeof helloMessage>;

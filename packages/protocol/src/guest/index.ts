@@ -1,3 +1,4 @@
+export * from "./bounds.ts";
 export * from "./build.ts";
 export * from "./build-result.ts";
 export * from "./byte-streams.ts";

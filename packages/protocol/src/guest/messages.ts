@@ -24,13 +24,7 @@ import {
   pingRequest,
   usageRequest,
 } from "./handshake.ts";
-import {
-  processEnded,
-  processForget,
-  processResize,
-  processSignal,
-  processStart,
-} from "./processes.ts";
+import { processEnded, processForget, processResize, processSignal, processStart } from "./processes.ts";
 import { programAnswer, programCall } from "./program-calls.ts";
 import { runCancelRequest, runEnded, runStarted, runStartRequest } from "./run.ts";
 

@@ -33,7 +33,24 @@ export const networkKinds = {
   sync: 10,
 } as const;
 /** "HELMR-NET" and seven bytes that no UTF-8 text contains. */
-export const networkSyncBody = Uint8Array.of(0x48, 0x45, 0x4c, 0x4d, 0x52, 0x2d, 0x4e, 0x45, 0x54, 0xf1, 0x0d, 0x8a, 0x5c, 0x93, 0xe7, 0x26);
+export const networkSyncBody = Uint8Array.of(
+  0x48,
+  0x45,
+  0x4c,
+  0x4d,
+  0x52,
+  0x2d,
+  0x4e,
+  0x45,
+  0x54,
+  0xf1,
+  0x0d,
+  0x8a,
+  0x5c,
+  0x93,
+  0xe7,
+  0x26,
+);
 export const networkRefusals = { refused: 1, unreachable: 2, timedOut: 3, notAllowed: 4 } as const;
 export const networkDataBytesMax = 65_536;
 export const networkWindowBytes = 262_144;

@@ -14,8 +14,6 @@ import * as z from "zod";
 import { streamId } from "./byte-streams.ts";
 import { milliseconds, requestId, text } from "./handshake.ts";
 
-export const processesMax = 64;
-
 /** Chosen by the host, unique in this machine's life. */
 const processId = z.number().int().positive();
 const cells = z.number().int().min(1).max(500);

@@ -10,12 +10,8 @@
  * one line of JSON per entry: `{"level","message","fields"?,"at"}` with `at` in RFC 3339, at most `loggerLineBytesMax` bytes.
  */
 import * as z from "zod";
+import { callJsonCharactersMax } from "./bounds.ts";
 import { text } from "./handshake.ts";
-
-export const loggerLineBytesMax = 262_144;
-/** Calls of one program that wait for an answer at the same time. */
-export const openCallsMax = 1000;
-export const callJsonCharactersMax = 300_000;
 
 const callId = z.number().int().nonnegative();
 const json = z.string().max(callJsonCharactersMax);

@@ -109,14 +109,7 @@ export const runEnded = z.object({
   signal: text(16).nullable(),
   /** http §7.4 failure kinds that only the guest can tell; absent: `task_failed`, or what the reason says. */
   failureKind: z
-    .enum([
-      "task_failed",
-      "task_not_found",
-      "missing_config",
-      "task_parse_failed",
-      "duplicate_task_id",
-      "worker_failed",
-    ])
+    .enum(["task_failed", "task_not_found", "missing_config", "task_parse_failed", "duplicate_task_id", "worker_failed"])
     .optional(),
   detail: runFailureDetail.optional(),
   message: text(65_536).optional(),

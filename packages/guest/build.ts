@@ -1,0 +1,58 @@
+/**
+ * The guest's files for the substrate (images/substrate.ts puts them into /opt/helmr/lib). `node packages/guest/build.ts DIRECTORY` writes them.
+ *
+ *   supervisor.js   trusted half, Node of the substrate
+ *   program.mjs     runs a task, in the image's Node (20 or newer)
+ *   indexer.mjs     loads a project's modules in a build guest, in the image's Node
+ *   build.mjs       compiles and indexes a project, loaded by the supervisor
+ */
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build, type BuildOptions } from "esbuild";
+
+export interface GuestFile {
+  /** Relative to /opt/helmr/lib. */
+  name: string;
+  data: Uint8Array;
+}
+
+const source = (path: string) => fileURLToPath(new URL(`src/${path}`, import.meta.url));
+
+const entries: { name: string; entry: string; options: BuildOptions }[] = [
+  { name: "supervisor.js", entry: source("supervisor/main.ts"), options: { target: "node24" } },
+  // What is parsed at every start of a task is kept short.
+  { name: "program.mjs", entry: source("program/main.ts"), options: { target: "node20", minifySyntax: true, minifyWhitespace: true } },
+];
+
+export async function bundleGuest(): Promise<GuestFile[]> {
+  return Promise.all(
+    entries.map(async ({ name, entry, options }) => {
+      const result = await build({
+        entryPoints: [entry],
+        bundle: true,
+        write: false,
+        platform: "node",
+        format: "esm",
+        legalComments: "none",
+        logLevel: "silent",
+        ...options,
+      });
+      return { name, data: (result.outputFiles[0] as { contents: Uint8Array }).contents };
+    }),
+  );
+}
+
+if (import.meta.main) {
+  const directory = process.argv[2];
+  if (directory === undefined) {
+    process.stderr.write("Usage: node packages/guest/build.ts DIRECTORY\n");
+    process.exit(2);
+  }
+  for (const file of await bundleGuest()) {
+    const path = join(directory, file.name);
+    await mkdir(join(path, ".."), { recursive: true });
+    await writeFile(path, file.data);
+    process.stdout.write(`${file.name} ${file.data.length}\n`);
+  }
+}

@@ -1,0 +1,359 @@
+/**
+ * The trusted half of the guest: takes the host's requests in order and owns what they make.
+ *
+ *   bare ── attach ──▶ attached ⇄ parked (park.prepare / park.abort, attach resumed)
+ *                         └── lease over ──▶ fenced (for good)
+ *
+ * One run, one build, any number of execs, files and connections, each in a file of its own. Before `attach` nothing here belongs to a
+ * tenant, because this is what a template's snapshot holds. What happens to a run when its lease ends does not depend on the host.
+ */
+import {
+  type AttachRequest,
+  type BuildResult,
+  type BuildStartRequest,
+  guestStreams,
+  type HelloMessage,
+  type HostMessage,
+} from "@helmr/protocol/guest";
+import { guestProtocolVersion } from "@helmr/protocol/shared";
+import { Attachment, type GuestPlaces } from "./attachment.ts";
+import type { ControlGroups } from "./control-group.ts";
+import { Deadline } from "./deadline.ts";
+import { FileRequests } from "./file-requests.ts";
+import { type GuestTool, GuestToolError } from "./guest-tool.ts";
+import { HostLink, RequestError } from "./host-link.ts";
+import type { IncomingStream } from "./incoming-stream.ts";
+import { guestLimits } from "./limits.ts";
+import type { OutgoingStream } from "./outgoing-stream.ts";
+import { PortConnections } from "./port-connections.ts";
+import { ProcessTable } from "./process-table.ts";
+import { RunSession } from "./run-session.ts";
+
+export interface BuildGround {
+  tool: GuestTool;
+  groups: ControlGroups;
+  attachment: Attachment;
+  source: IncomingStream;
+  log: OutgoingStream;
+  phase(phase: "unpacking" | "configuring" | "installing" | "compiling" | "indexing" | "finishing", message: string): void;
+}
+
+/** build/main.ts; loaded only in a build guest. */
+export type Builder = (request: BuildStartRequest, ground: BuildGround) => Promise<BuildResult>;
+
+export interface SupervisorOptions {
+  version: string;
+  bootId: string;
+  tool: GuestTool;
+  groups: ControlGroups;
+  /** Control group that holds everything of the tenant, for freezing; undefined where there is none (tests). */
+  tenantGroup: string | undefined;
+  places: GuestPlaces;
+  loadBuilder(): Promise<Builder>;
+}
+
+type Message<Type extends HostMessage["type"]> = Extract<HostMessage, { type: Type }>;
+
+export class Supervisor {
+  readonly link: HostLink;
+  private readonly options: SupervisorOptions;
+  private readonly processes: ProcessTable;
+  private readonly files: FileRequests;
+  private readonly ports: PortConnections;
+  private readonly lease = new Deadline(() => this.fence());
+  private attachment: Attachment | undefined;
+  private run: RunSession | undefined;
+  private building = false;
+  private parked = false;
+  private fenced = false;
+  /** Requests in order: each begins when the one before has been answered. */
+  private queue: Promise<void> = Promise.resolve();
+
+  constructor(options: SupervisorOptions) {
+    this.options = options;
+    this.link = new HostLink({
+      hello: () => this.hello(),
+      repeat: () => this.repeat(),
+      message: (message) => this.receive(message),
+    });
+    const ground = { link: this.link, tool: options.tool, groups: options.groups };
+    this.processes = new ProcessTable(ground);
+    this.files = new FileRequests(this.link);
+    this.ports = new PortConnections(this.link);
+  }
+
+  private hello(): HelloMessage {
+    const { run } = this;
+    return {
+      type: "hello",
+      protocol: guestProtocolVersion,
+      supervisor: this.options.version,
+      bootId: this.options.bootId,
+      state: {
+        attached: this.attachment !== undefined,
+        fenced: this.fenced,
+        parked: this.parked,
+        run: run === undefined ? null : { attemptId: run.attemptId, status: run.status },
+        building: this.building,
+        processes: this.processes.list(),
+      },
+    };
+  }
+
+  private repeat(): void {
+    if (this.fenced) this.link.send({ type: "fenced" });
+    this.run?.repeat();
+    this.processes.repeat();
+  }
+
+  private receive(message: HostMessage): void {
+    this.openStreams(message);
+    switch (message.type) {
+      case "lease.extend":
+        if (!this.fenced && this.attachment !== undefined) this.lease.extend(message.leaseMs);
+        return;
+      case "program.answer":
+        this.run?.answer(message);
+        return;
+      case "process.forget":
+        this.processes.forget(message.processId);
+        return;
+      case "ping":
+        this.link.send({ type: "ok", id: message.id });
+        return;
+      // A cancel never waits behind other requests.
+      case "run.cancel":
+        void this.link.answer(message.id, this.cancel(message));
+        return;
+      case "file":
+      case "port.open":
+      case "build.start":
+        this.enqueue(() => {
+          void this.link.answer(message.id, this.handleLong(message));
+        });
+        return;
+      case "stream.ack":
+      case "stream.end":
+      case "stream.stop":
+        return;
+      case "park.prepare":
+        this.enqueue(async () => {
+          await this.link.answer(message.id, this.park());
+          // Behind the answer nothing may be sent any more.
+          if (this.parked) this.link.hold();
+        });
+        return;
+      default:
+        this.enqueue(() => this.link.answer(message.id, this.handle(message)));
+    }
+  }
+
+  private enqueue(work: () => Promise<void> | void): void {
+    this.queue = this.queue.then(work);
+  }
+
+  /** Streams exist before the request behind them gets its turn, so that no byte is lost. */
+  private openStreams(message: HostMessage): void {
+    if (message.type === "process.start" && message.streams.stdin !== undefined) this.link.openIncoming(message.streams.stdin);
+    else if (message.type === "port.open") this.link.openIncoming(message.input);
+    else if (message.type === "build.start") this.link.openIncoming(message.sourceStream);
+    else if (message.type === "file" && (message.operation.kind === "write" || message.operation.kind === "upload"))
+      this.link.openIncoming(message.operation.stream);
+  }
+
+  private async handle(
+    message: Message<
+      "attach" | "usage" | "run.start" | "sync" | "thaw" | "park.abort" | "process.start" | "process.signal" | "process.resize"
+    >,
+  ): Promise<unknown> {
+    if (message.type === "attach") return this.attach(message);
+    if (message.type === "usage") return this.attachment?.usage(this.options.groups) ?? {};
+    const attachment = this.usable();
+    switch (message.type) {
+      case "run.start":
+        return this.startRun(message, attachment);
+      case "sync":
+        return this.sync(message.freeze, attachment);
+      case "thaw":
+        return this.options.tool.thaw(attachment.fileSystems);
+      case "park.abort":
+        return this.unpark(attachment);
+      case "process.start":
+        this.refuseWhileParked();
+        return this.processes.start(message, attachment);
+      case "process.signal":
+        return this.processes.signal(message.processId, message.signal);
+      case "process.resize":
+        return this.processes.resize(message.processId, message);
+    }
+  }
+
+  private async handleLong(message: Message<"file" | "port.open" | "build.start">): Promise<unknown> {
+    const attachment = this.usable();
+    this.refuseWhileParked();
+    switch (message.type) {
+      case "file":
+        return this.files.handle(message.operation, attachment);
+      case "port.open":
+        return this.ports.connect(message);
+      case "build.start":
+        return this.build(message, attachment);
+    }
+  }
+
+  private usable(): Attachment {
+    if (this.fenced) throw new RequestError("fenced", "The lease of this machine has ended");
+    if (this.attachment === undefined) throw new RequestError("not_attached", "The first request must be attach");
+    return this.attachment;
+  }
+
+  private refuseWhileParked(): void {
+    if (this.parked) throw new RequestError("parked", "The machine is prepared for parking; send park.abort first", { retryable: true });
+  }
+
+  private async attach(request: AttachRequest): Promise<{ totalMs: number; toolMs: number }> {
+    const readAtNs = process.hrtime.bigint();
+    if (this.fenced) throw new RequestError("fenced", "The lease of this machine has ended");
+    if (request.resumed ? this.attachment === undefined : this.attachment !== undefined) {
+      throw new RequestError(
+        "bad_request",
+        request.resumed ? "Nothing was attached that could be resumed" : "This machine is attached already",
+      );
+    }
+    const attachment = this.attachment ?? new Attachment(request, this.options.places);
+    try {
+      await this.callTool(request, attachment, readAtNs);
+    } catch (error) {
+      if (!(error instanceof GuestToolError)) throw error;
+      throw new RequestError("attach_failed", error.message, { cause: error });
+    }
+    const toolMs = Number(process.hrtime.bigint() - readAtNs) / 1e6;
+    this.attachment = attachment;
+    this.lease.extend(request.leaseMs);
+    if (request.resumed) {
+      this.parked = false;
+      this.link.release();
+      this.link.repeatAll();
+    } else if (request.extraCa !== undefined) attachment.trustCertificates(request.extraCa);
+    return { toolMs, totalMs: Number(process.hrtime.bigint() - readAtNs) / 1e6 };
+  }
+
+  private callTool(request: AttachRequest, attachment: Attachment, readAtNs: bigint): Promise<void> {
+    const { tool, places, tenantGroup } = this.options;
+    const { disks } = request;
+    return tool.attach({
+      unixUs: request.clock.unixUs,
+      readAtNs,
+      entropy: Buffer.from(request.clock.entropy, "base64"),
+      hostname: request.hostname,
+      network: request.network.enabled,
+      machine:
+        disks === undefined
+          ? { kind: "resumed", thaw: attachment.fileSystems, thawGroup: tenantGroup }
+          : {
+              kind: "starting",
+              disks: {
+                scratch: disks.scratch === "memory" ? "tmpfs" : places.devices.scratch,
+                ...(disks.workspace === null
+                  ? {}
+                  : { workspace: { device: places.devices.workspace, path: disks.workspace.path, owner: attachment.user } }),
+                ...(disks.task ? { task: places.devices.task } : {}),
+              },
+            },
+    });
+  }
+
+  private async startRun(request: Message<"run.start">, attachment: Attachment): Promise<void> {
+    this.refuseWhileParked();
+    if (this.run?.status === "running" || this.building) throw new RequestError("busy", "A run or a build is under way in this machine");
+    const run = new RunSession({ ...this.options, link: this.link, attachment }, request);
+    this.run = run;
+    await run.start();
+  }
+
+  private async cancel(request: Message<"run.cancel">): Promise<void> {
+    const attachment = this.usable();
+    const { run } = this;
+    if (run === undefined || run.status === "ended") throw new RequestError("not_running", "No run is under way");
+    if (this.parked) await this.unpark(attachment);
+    run.cancel(request);
+  }
+
+  private async sync(freeze: boolean, attachment: Attachment): Promise<void> {
+    const { tool } = this.options;
+    try {
+      await (freeze ? tool.freeze(attachment.fileSystems) : tool.sync(attachment.fileSystems));
+    } catch (error) {
+      throw new RequestError("sync_failed", (error as Error).message, { retryable: true, cause: error });
+    }
+  }
+
+  private async park(): Promise<void> {
+    const attachment = this.usable();
+    if (this.building) throw new RequestError("busy", "A build cannot be parked");
+    if (this.parked) return;
+    try {
+      await this.options.tool.freeze(attachment.fileSystems, this.options.tenantGroup);
+    } catch (error) {
+      throw new RequestError("sync_failed", (error as Error).message, { retryable: true, cause: error });
+    }
+    this.parked = true;
+    if (!(await this.flushed())) {
+      await this.unpark(attachment);
+      throw new RequestError("sync_failed", `The host did not take all output within ${guestLimits.parkFlushMs} ms`, { retryable: true });
+    }
+  }
+
+  private async flushed(): Promise<boolean> {
+    const deadline = performance.now() + guestLimits.parkFlushMs;
+    while (!this.link.streamsSettled) {
+      if (performance.now() > deadline) return false;
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    return true;
+  }
+
+  private async unpark(attachment: Attachment): Promise<void> {
+    if (!this.parked) return;
+    await this.options.tool.thaw(attachment.fileSystems, this.options.tenantGroup);
+    this.parked = false;
+    this.link.release();
+  }
+
+  private async build(request: BuildStartRequest, attachment: Attachment): Promise<BuildResult> {
+    const source = this.link.takeIncoming(request.sourceStream);
+    if (source === undefined) throw new RequestError("bad_request", `Stream ${request.sourceStream} is not open`);
+    if (this.building || this.run?.status === "running") throw new RequestError("busy", "A run or a build is under way in this machine");
+    this.building = true;
+    const log = this.link.openOutgoing(guestStreams.buildLog);
+    try {
+      const build = await this.options.loadBuilder();
+      const { tool, groups } = this.options;
+      return await build(request, {
+        tool,
+        groups,
+        attachment,
+        source,
+        log,
+        phase: (phase, message) => this.link.send({ type: "build.phase", phase, message }),
+      });
+    } finally {
+      log.end();
+      this.building = false;
+    }
+  }
+
+  private fence(): void {
+    if (this.fenced) return;
+    this.fenced = true;
+    this.run?.fence();
+    this.processes.fence();
+    this.ports.closeAll();
+    if (this.parked && this.attachment !== undefined) {
+      void this.unpark(this.attachment).catch(() => {
+        // Killed processes die frozen as well; only the machine's end is left.
+      });
+    }
+    this.link.send({ type: "fenced" });
+  }
+}
