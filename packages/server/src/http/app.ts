@@ -13,7 +13,7 @@ export interface AppOptions {
   trustProxy: boolean;
 }
 
-const httpMethods = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
+const httpMethods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] as const;
 
 export function createApp(options: AppOptions): FastifyInstance {
   const app = Fastify({
@@ -61,9 +61,17 @@ export function isApiPath(url: string): boolean {
 /** A known path with a method nobody registered is 405 with an empty body; call it after all routes were added. */
 export function refuseOtherMethods(app: FastifyInstance, registered: ReadonlyMap<string, ReadonlySet<string>>): void {
   for (const [url, methods] of registered) {
-    const others = httpMethods.filter((method) => !methods.has(method));
+    const others = httpMethods.filter((method) => !methods.has(method) && !app.hasRoute({ method, url }));
     if (others.length === 0) continue;
-    app.route({ method: others, url, handler: (_request, reply) => reply.code(405).header("allow", [...methods].join(", ")).send() });
+    app.route({
+      method: others,
+      url,
+      handler: (_request, reply) =>
+        reply
+          .code(405)
+          .header("allow", [...methods].join(", "))
+          .send(),
+    });
   }
 }
 
@@ -72,7 +80,9 @@ function knownRequestError(error: FastifyError, request: FastifyRequest): { stat
     const announced = request.headers["content-length"] !== undefined;
     return { status: announced ? 413 : 400, message: `the request body is larger than ${limits.apiBodyBytesMax} bytes` };
   }
-  if (error.code === "FST_ERR_CTP_INVALID_CONTENT_LENGTH") return { status: 400, message: "the request body does not have the announced length" };
-  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) return { status: error.statusCode, message: error.message };
+  if (error.code === "FST_ERR_CTP_INVALID_CONTENT_LENGTH")
+    return { status: 400, message: "the request body does not have the announced length" };
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500)
+    return { status: error.statusCode, message: error.message };
   return undefined;
 }

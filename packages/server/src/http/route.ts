@@ -56,7 +56,7 @@ export function createRoutes(app: FastifyInstance, authenticator: Authenticator)
     add(endpoint, handler) {
       implemented.add(endpoint.id);
       for (const form of routePaths(endpoint)) {
-        const url = form.path.replace(/\{([A-Za-z]+)\}/g, ":$1");
+        const url = routeUrl(form.path);
         const methods = registered.get(url) ?? new Set<string>();
         registered.set(url, methods.add(endpoint.method));
         app.route({
@@ -78,6 +78,11 @@ export function createRoutes(app: FastifyInstance, authenticator: Authenticator)
   };
 }
 
+/** `/api/sessions/{id}` as the framework writes it. */
+export function routeUrl(path: string): string {
+  return path.replace(/\{([A-Za-z]+)\}/g, ":$1");
+}
+
 function answerRefusal(reply: FastifyReply, refused: Refusal): FastifyReply {
   return sendRefusal(reply, refused);
 }
@@ -90,8 +95,17 @@ interface Preparation {
   authenticator: Authenticator;
 }
 
-async function prepare({ endpoint, form, request, reply, authenticator }: Preparation): Promise<Input<unknown, unknown, unknown> | Refusal> {
-  const access = form.caller === "public" ? ({ actor: { kind: "anonymous" } } as const) : await authorize({ endpoint, form, request, reply, authenticator });
+async function prepare({
+  endpoint,
+  form,
+  request,
+  reply,
+  authenticator,
+}: Preparation): Promise<Input<unknown, unknown, unknown> | Refusal> {
+  const access =
+    form.caller === "public"
+      ? ({ actor: { kind: "anonymous" } } as const)
+      : await authorize({ endpoint, form, request, reply, authenticator });
   if (isRefusal(access)) return access;
 
   const params = endpoint.params && !form.byExternalId ? parseInput(endpoint.params, request.params) : pathParams(endpoint, request);
@@ -115,7 +129,13 @@ async function prepare({ endpoint, form, request, reply, authenticator }: Prepar
   };
 }
 
-async function authorize({ endpoint, form, request, reply, authenticator }: Preparation): Promise<{ actor: Actor; scope?: Scope } | Refusal> {
+async function authorize({
+  endpoint,
+  form,
+  request,
+  reply,
+  authenticator,
+}: Preparation): Promise<{ actor: Actor; scope?: Scope } | Refusal> {
   const actor = await authenticator.authenticate({
     authorization: request.headers.authorization,
     cookie: request.headers.cookie,
@@ -195,7 +215,9 @@ function sessionAddress(endpoint: Endpoint, byExternalId: boolean, request: Fast
 
 /** A query parameter given twice counts with its first value. */
 function singleValues(query: unknown): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(query as Record<string, unknown>).map(([name, value]) => [name, Array.isArray(value) ? (value[0] as unknown) : value]));
+  return Object.fromEntries(
+    Object.entries(query as Record<string, unknown>).map(([name, value]) => [name, Array.isArray(value) ? (value[0] as unknown) : value]),
+  );
 }
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });

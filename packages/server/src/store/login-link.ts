@@ -1,4 +1,5 @@
 /** One-time links: magic links by mail and the local login link. Each is used up by one update whose `where` is the guard. */
+import { advisoryLock } from "./advisory-lock.ts";
 import type { Queryable, Tx } from "./db.ts";
 import { statement } from "./statement.ts";
 
@@ -12,12 +13,6 @@ export interface NewMagicLink {
   usable: boolean;
   lifetime_ms: number;
 }
-
-/** Serializes the starts of one address, so that the count below is exact. */
-const lockAddress = statement<{ email: string }>(
-  "magic_link_lock_address",
-  "select pg_advisory_xact_lock(hashtextextended($email, 7262002))",
-);
 
 const countRecent = statement<{ email: string; window_ms: number }, { count: number }>(
   "magic_link_count_recent",
@@ -54,7 +49,8 @@ const localUse = statement<{ token_hash: Buffer }, { id: string }>(
    returning id`,
 );
 
-export const magicLinkLockAddress = (tx: Tx, email: string) => tx.run(lockAddress, { email });
+/** Serializes the starts of one address, so that counting them is exact. */
+export const magicLinkLockAddress = (tx: Tx, email: string) => advisoryLock(tx, `magic link ${email}`);
 export const magicLinkCountRecent = async (tx: Tx, email: string, windowMs: number) =>
   (await tx.one(countRecent, { email, window_ms: windowMs }))?.count ?? 0;
 export const magicLinkInsert = (tx: Tx, row: NewMagicLink) => tx.run(insert, row);

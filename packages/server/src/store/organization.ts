@@ -1,5 +1,6 @@
 /** Organizations and their members. Lock order: advisory lock of organization creation → members in order of user id. */
 import type { Role } from "@helmr/protocol/shared";
+import { advisoryLock } from "./advisory-lock.ts";
 import type { Queryable, Tx } from "./db.ts";
 import { statement } from "./statement.ts";
 
@@ -26,11 +27,6 @@ export interface MembershipRow {
   role: Role;
   status: "active" | "disabled";
 }
-
-/** Any number that nobody else locks; held until the transaction ends. */
-const creationLock = 7_262_001;
-
-const lockCreation = statement<{ key: number }>("organization_lock_creation", "select pg_advisory_xact_lock($key::bigint)");
 
 const any = statement<Record<never, never>, { found: boolean }>("organization_any", "select exists (select 1 from organizations) as found");
 
@@ -103,7 +99,7 @@ const activeByEmail = statement<{ org_id: string; email: string }, { user_id: st
     where m.org_id = $org_id and u.email = $email and m.status = 'active'`,
 );
 
-export const organizationLockCreation = (tx: Tx) => tx.run(lockCreation, { key: creationLock });
+export const organizationLockCreation = (tx: Tx) => advisoryLock(tx, "organization creation");
 export const organizationExists = async (on: Queryable) => (await on.one(any, {}))?.found ?? false;
 export const organizationInsert = (tx: Tx, row: { id: string; slug: string; name: string }) => tx.one(insert, row);
 export const organizationGet = (on: Queryable, id: string) => on.one(get, { id });

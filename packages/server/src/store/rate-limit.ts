@@ -12,19 +12,21 @@ export interface BucketRule {
   refill_ms: number;
 }
 
-const refilled = "least($burst, tokens + $burst * extract(epoch from now() - updated_at) * 1000 / $refill_ms)";
+const burst = "$burst::double precision";
+const refilled = (row: string) =>
+  `least(${burst}, ${row}.tokens + ${burst} * extract(epoch from now() - ${row}.updated_at) * 1000 / $refill_ms::double precision)`;
 
 const take = statement<{ key: string } & BucketRule>(
   "rate_limit_take",
-  `insert into rate_limits as bucket (key, tokens, updated_at) values ($key, $burst::double precision - 1, now())
+  `insert into rate_limits as bucket (key, tokens, updated_at) values ($key, ${burst} - 1, now())
    on conflict (key) do update
-      set tokens = ${refilled.replaceAll("tokens", "bucket.tokens").replaceAll("updated_at", "bucket.updated_at")} - 1, updated_at = now()
-    where ${refilled.replaceAll("tokens", "bucket.tokens").replaceAll("updated_at", "bucket.updated_at")} >= 1`,
+      set tokens = ${refilled("bucket")} - 1, updated_at = now()
+    where ${refilled("bucket")} >= 1`,
 );
 
 const missing = statement<{ key: string } & BucketRule, { wait_ms: number }>(
   "rate_limit_wait",
-  `select greatest(0, 1 - ${refilled}) * $refill_ms / $burst as wait_ms from rate_limits where key = $key`,
+  `select greatest(0, 1 - ${refilled("bucket")}) * $refill_ms::double precision / ${burst} as wait_ms from rate_limits bucket where key = $key`,
 );
 
 /** 0: taken. Otherwise the milliseconds until the next token. */
