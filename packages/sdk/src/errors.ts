@@ -3,6 +3,7 @@
  * process has thrown (sdk §1.5).
  */
 import { type BrandName, brand, hasBrand } from "./brand.ts";
+import type { WorkspaceStreamTerminal } from "./client/exec-shapes.ts";
 import type { StandardSchemaV1 } from "./schema.ts";
 
 /** `instanceof` for the class itself asks for the brand; for subclasses it stays the language's own. */
@@ -117,8 +118,8 @@ function issuePath(issue: StandardSchemaV1.Issue): string {
 /** A byte stream of an exec or terminal ended in state lost or failed. */
 export class WorkspaceStreamTerminalError extends Error {
   override name = "WorkspaceStreamTerminalError";
-  readonly terminal: { readonly state: string; readonly [key: string]: unknown };
-  constructor(terminal: { readonly state: string; readonly [key: string]: unknown }) {
+  readonly terminal: WorkspaceStreamTerminal;
+  constructor(terminal: WorkspaceStreamTerminal) {
     super(`The byte stream ended because its source is ${terminal.state}`);
     this.terminal = terminal;
   }

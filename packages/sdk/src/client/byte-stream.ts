@@ -10,7 +10,6 @@ import type {
   WorkspaceExecReadableStreamApi,
   WorkspaceStreamChunk,
   WorkspaceStreamFollowOptions,
-  WorkspaceStreamTerminal,
   WorkspaceStreamWriteOptions,
 } from "./exec-shapes.ts";
 import { chunkView, streamTerminalView } from "./exec-views.ts";
@@ -71,7 +70,7 @@ async function* connection({ transport, path, options }: ByteSource, cursor: num
       case "workspace_stream_terminal":
       case "workspace_stream_lost": {
         const terminal = streamTerminalView(frameData<StreamTerminal>(event.data, path));
-        if (terminal.state === "lost" || terminal.state === "failed") throw terminalError(terminal);
+        if (terminal.state === "lost" || terminal.state === "failed") throw new WorkspaceStreamTerminalError(terminal);
         yield { kind: "ended" };
         return;
       }
@@ -79,10 +78,6 @@ async function* connection({ transport, path, options }: ByteSource, cursor: num
         throw new WorkspaceStreamError(frameData<StreamError>(event.data, path));
     }
   }
-}
-
-function terminalError(terminal: WorkspaceStreamTerminal): WorkspaceStreamTerminalError {
-  return new WorkspaceStreamTerminalError({ ...terminal });
 }
 
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- names the wire type at the call
