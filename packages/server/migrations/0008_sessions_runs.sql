@@ -172,6 +172,10 @@ create unique index leases_mount_held on leases (mount_id) where state = 'held' 
 create index leases_lane_held on leases (lane) where state = 'held' and lane is not null;
 create index leases_deadline on leases (deadline) where state = 'held';
 create index leases_worker_held on leases (worker_id) where state = 'held';
+-- Deleting a subject looks for its leases.
+create index leases_run on leases (run_id) where run_id is not null;
+create index leases_build on leases (deployment_id) where deployment_id is not null;
+create index leases_mount on leases (mount_id) where mount_id is not null;
 create index leases_ended on leases (ended_at) where state <> 'held';
 
 -- Runs that want a machine. A row exists exactly while its run is queued; `gate` says what it waits for.

@@ -38,6 +38,7 @@ create table continuations (
   run_id     uuid,
   created_at timestamptz not null default now()
 );
+create index continuations_session on continuations (session_id);
 create index continuations_pending on continuations (session_id, created_at, sequence) where state = 'pending';
 
 create table tokens (
@@ -75,6 +76,7 @@ create table public_access_tokens (
   revoked_at     timestamptz,
   created_at     timestamptz not null default now()
 );
+create index public_access_tokens_session on public_access_tokens (session_id);
 create index public_access_tokens_expiry on public_access_tokens (expires_at);
 
 -- A wait is two small machines: its condition and the suspension of its run.
@@ -106,9 +108,11 @@ create table run_waits (
   parked_at      timestamptz,
   unique (attempt_id, call_id)
 );
+create index run_waits_run on run_waits (run_id);
 create index run_waits_run_open on run_waits (run_id) where condition = 'open';
 create index run_waits_token_open on run_waits (token_id) where condition = 'open' and token_id is not null;
 create index run_waits_stream_open on run_waits (stream_id) where condition = 'open' and stream_id is not null;
 create index run_waits_due on run_waits (least(due_at, timeout_at)) where condition = 'open';
 
 alter table runs add foreign key (parked_wait_id) references run_waits deferrable initially deferred;
+create index runs_parked_wait on runs (parked_wait_id) where parked_wait_id is not null;

@@ -25,6 +25,8 @@ create table checkpoints (
   ended_at             timestamptz
 );
 create index checkpoints_run on checkpoints (run_id, created_at desc);
+create index checkpoints_wait on checkpoints (wait_id);
 create index checkpoints_expiry on checkpoints (expires_at) where state = 'ready';
 
 alter table runs add foreign key (checkpoint_id) references checkpoints deferrable initially deferred;
+create index runs_checkpoint on runs (checkpoint_id) where checkpoint_id is not null;

@@ -25,4 +25,5 @@ export const accountLimits = {
   /** How long ended links, device logins and login sessions are kept, to be able to say what became of them. */
   endedRetentionMs: day,
   rateLimitRetentionMs: day,
+  invitationRetentionMs: 90 * day,
 } as const;

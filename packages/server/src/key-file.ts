@@ -4,6 +4,7 @@
  */
 import { link, mkdir, open, readFile, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
+import { type Config, ConfigError } from "./config.ts";
 import { randomText } from "./credentials.ts";
 import { generateKeyRing, type KeyRing, keyRingText, parseKeyRing } from "./key-ring.ts";
 
@@ -14,6 +15,14 @@ export class KeyFileError extends Error {
     super(message);
     this.path = path;
   }
+}
+
+/** The ring of a process: given in the environment (Secrets Manager), else a file, which is made at first start on one machine only. */
+export async function loadKeyRing(config: Pick<Config, "keyRing" | "keyFile" | "mode">): Promise<KeyRing> {
+  if (config.keyRing === "") return readKeyFile(config.keyFile, { create: config.mode === "local" });
+  const parsed = parseKeyRing(config.keyRing);
+  if (!parsed.ok) throw new ConfigError(parsed.problems.map((problem) => `HELMR_KEY_RING: ${problem}`));
+  return parsed.ring;
 }
 
 /** Reads the ring; with `create` a missing file is made first. */

@@ -63,7 +63,7 @@ export function createRoutes(app: FastifyInstance, authenticator: Authenticator)
           method: endpoint.method,
           url,
           handler: async (request, reply) => {
-            const input = await prepare({ endpoint: endpoint as unknown as Endpoint, form, request, reply, authenticator });
+            const input = await prepare({ endpoint, form, request, reply, authenticator });
             if (isRefusal(input)) return answerRefusal(reply, input);
             const answer = await handler(input as Input<never, never, never>);
             if (isRefusal(answer)) return answerRefusal(reply, answer);
@@ -129,13 +129,8 @@ async function prepare({
   };
 }
 
-async function authorize({
-  endpoint,
-  form,
-  request,
-  reply,
-  authenticator,
-}: Preparation): Promise<{ actor: Actor; scope?: Scope } | Refusal> {
+async function authorize(preparation: Preparation): Promise<{ actor: Actor; scope?: Scope } | Refusal> {
+  const { endpoint, request, reply, authenticator } = preparation;
   const actor = await authenticator.authenticate({
     authorization: request.headers.authorization,
     cookie: request.headers.cookie,
@@ -147,7 +142,7 @@ async function authorize({
   });
   if (isRefusal(actor)) return clearing(reply, actor);
   if (actor.kind === "anonymous") return clearing(reply, refusal(401, "authentication is required"));
-  const scope = await scopeOf(actor, endpoint, form, request, authenticator);
+  const scope = await scopeOf(actor, preparation);
   if (scope && isRefusal(scope)) return scope;
   const permissions = actor.kind === "api_key" ? actor.permissions : (actor.membership?.permissions ?? new Set<Permission>());
   if (!allows(endpoint.permission, permissions)) return refusal(403, `${permissionText(endpoint.permission)} permission is required`);
@@ -168,10 +163,7 @@ const clearedSessionCookies = [
 
 async function scopeOf(
   actor: Exclude<Actor, { kind: "anonymous" }>,
-  endpoint: Endpoint,
-  form: Preparation["form"],
-  request: FastifyRequest,
-  authenticator: Authenticator,
+  { endpoint, form, request, authenticator }: Preparation,
 ): Promise<Scope | Refusal | undefined> {
   if (form.caller === "user_session") {
     if (actor.kind === "api_key") return refusal(401, "session authentication is required");
