@@ -74,7 +74,7 @@ export type ScopeFlags = typeof scopeFlags;
 export const jsonFlag = { json: toggle("print JSON") };
 
 export function command<const F extends Flags, const A extends Arguments>(spec: CommandSpec<F, A>): CommandSpec {
-  return spec as unknown as CommandSpec;
+  return spec;
 }
 
 /** Adds -p and -e in front of a command's own flags. */
@@ -93,7 +93,7 @@ export function text(placeholder: string, summary: string, options: { short?: st
 }
 
 export function required<T>(flag: Flag<T | undefined>): Flag<T> {
-  return { ...flag, required: true } as Flag<T>;
+  return { ...flag, required: true };
 }
 
 export function list(placeholder: string, summary: string): Flag<string[]> {

@@ -5,7 +5,7 @@ import { ApiClient } from "./http/api-client.ts";
 import type { Host } from "./host.ts";
 import { apiKey, checkScopeFlags, chosenUrl, credentialFor, givenScope, loginFor, requiredUrl } from "./settings/access.ts";
 import { type Colours, coloursFor, confirmDestruction, isInteractive } from "./terminal/interaction.ts";
-import { Output } from "./terminal/output.ts";
+import type { Output } from "./terminal/output.ts";
 
 export interface ParsedCommand<F extends Flags, A extends Arguments> {
   args: ArgumentValues<A>;

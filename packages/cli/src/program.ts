@@ -63,8 +63,8 @@ async function report(host: Host, { err }: Outputs, error: unknown): Promise<num
 function contextOf(host: Host, { spec, args, flags, apiUrl, passed }: Chosen, outputs: Outputs): Context {
   const scopeText = spec.scopeText ?? "flags";
   return new Context(host, {
-    args: args as never,
-    flags: flags as never,
+    args: args,
+    flags: flags,
     apiUrl,
     passed,
     name: spec.name,

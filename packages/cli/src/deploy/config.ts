@@ -27,7 +27,7 @@ export interface ConfigOptions {
   directory: string;
   env: Readonly<Record<string, string | undefined>>;
   signal: AbortSignal;
-  onOutput?(text: string): void;
+  onOutput?: (text: string) => void;
 }
 
 type Told = { config: ProjectConfig } | { unbranded: true } | { error: { text: string; stack: string } };

@@ -13,7 +13,7 @@ export interface InstallOptions {
   host: Host;
   /** Serves `@helmr/*` below `/npm/`. */
   apiUrl: string;
-  onOutput?(text: string): void;
+  onOutput?: (text: string) => void;
 }
 
 export async function installMissing(project: ProjectPackage, options: InstallOptions): Promise<void> {

@@ -16,7 +16,7 @@ export interface ProgramRun {
   input?: string;
   /** Read file descriptor 3 too. */
   result?: boolean;
-  onOutput?(text: string): void;
+  onOutput?: (text: string) => void;
 }
 
 export type ProgramEnd =
@@ -28,7 +28,7 @@ export async function runProgram(run: ProgramRun): Promise<ProgramEnd> {
   const group = process.platform !== "win32";
   const options: SpawnOptions = {
     cwd: run.cwd,
-    env: run.env as NodeJS.ProcessEnv,
+    env: run.env,
     stdio: ["pipe", "pipe", "pipe", run.result === true ? "pipe" : "ignore"],
     detached: group,
     shell: !group,

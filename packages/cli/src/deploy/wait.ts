@@ -13,7 +13,7 @@ export interface DeploymentWait {
   /** None: no limit. */
   timeoutMs: number | undefined;
   signal: AbortSignal;
-  onEvent(event: RunEvent): Promise<void>;
+  onEvent: (event: RunEvent) => Promise<void>;
 }
 
 /** Returns the deployed deployment; one that failed is an error. */

@@ -7,7 +7,7 @@ import { type EventSource, followEvents } from "./event-stream.ts";
 export interface ByteReader {
   /** Offset behind the last byte that was taken. */
   cursor: number;
-  take(bytes: Uint8Array): Promise<void>;
+  take: (bytes: Uint8Array) => Promise<void>;
 }
 
 export async function takeChunk(reader: ByteReader, chunk: Chunk): Promise<void> {

@@ -15,7 +15,7 @@ export type FollowItem =
 
 export interface EventSource {
   /** Opens the stream behind the cursor. */
-  connect(cursor: string, signal: AbortSignal): Promise<Readable>;
+  connect: (cursor: string, signal: AbortSignal) => Promise<Readable>;
   cursor: string;
   signal: AbortSignal;
 }

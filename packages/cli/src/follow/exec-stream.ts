@@ -10,8 +10,8 @@ export interface ExecAddress {
 }
 
 export interface ExecStream {
-  page(cursor: number): Promise<readonly Chunk[]>;
-  connect(cursor: string, signal: AbortSignal): Promise<Readable>;
+  page: (cursor: number) => Promise<readonly Chunk[]>;
+  connect: (cursor: string, signal: AbortSignal) => Promise<Readable>;
 }
 
 const pageLimit = 500;

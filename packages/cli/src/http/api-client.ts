@@ -7,7 +7,7 @@ import { apiVersion, helmrVersion } from "@helmr/protocol/shared";
 import { Failure, HttpFailure, TransportFailure } from "../failure.ts";
 import { type RouteAnswer, type RouteBody, type RouteId, type RouteQuery, routes } from "./routes.ts";
 import { bodyText } from "./raw-json.ts";
-import { type Answer, type RequestBody, exchange, unreachable } from "./transport.ts";
+import { type Answer, type RequestBody, exchange } from "./transport.ts";
 
 export type Credential = { kind: "api_key"; token: string } | { kind: "login"; token: string } | { kind: "none" };
 
@@ -88,7 +88,7 @@ export class ApiClient {
       {},
       { accept: "application/json", silenceMsMax: silenceMsMax.upload, upload: { contentType, body } },
     );
-    return parsedAnswer(await textOf(answer.stream, answerBytesMax, this.#url(id, {})), id) as RouteAnswer<Id>;
+    return parsedAnswer(await textOf(answer.stream, { bytesMax: answerBytesMax, signal: this.#signal }), id) as RouteAnswer<Id>;
   }
 
   async #json<Id extends RouteId>(
@@ -96,7 +96,7 @@ export class ApiClient {
     options: RequestOptions<Id>,
   ): Promise<{ status: number; statusLine: string; text: string; retryAfter: string | undefined }> {
     const answer = await this.#send(id, options, { accept: "application/json", silenceMsMax: silenceMsMax.request });
-    const text = await textOf(answer.stream, answerBytesMax, this.#url(id, options));
+    const text = await textOf(answer.stream, { bytesMax: answerBytesMax, signal: options.signal ?? this.#signal });
     return { status: answer.status, statusLine: answer.statusLine, text, retryAfter: answer.header("retry-after") };
   }
 
@@ -117,7 +117,11 @@ export class ApiClient {
       silenceMsMax: how.silenceMsMax,
     });
     if (answer.status >= 200 && answer.status < 300) return answer;
-    throw failureOf(answer.statusLine, answer.status, await textOf(answer.stream, errorBytesMax, url).catch(() => ""));
+    throw failureOf(
+      answer.statusLine,
+      answer.status,
+      await textOf(answer.stream, { bytesMax: errorBytesMax, signal: this.#signal }).catch(() => ""),
+    );
   }
 
   #headers(): Record<string, string> {
@@ -134,7 +138,7 @@ export class ApiClient {
     const { path, family } = routes[id];
     const prefix = family === "environment" ? environmentPrefix(this.credential, this.#scope) : "/api";
     const url = new URL(this.baseUrl + prefix + filledPath(path, options.params ?? {}));
-    for (const [name, value] of Object.entries(options.query ?? {})) {
+    for (const [name, value] of Object.entries((options.query ?? {}) as Record<string, string | number | undefined>)) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
     return url;
@@ -202,18 +206,19 @@ function parsedAnswer(text: string, id: string): unknown {
   }
 }
 
-async function textOf(stream: Readable, bytesMax: number, url: URL): Promise<string> {
+async function textOf(stream: Readable, options: { bytesMax: number; signal: AbortSignal }): Promise<string> {
   const pieces: Buffer[] = [];
   let held = 0;
   try {
     for await (const piece of stream as AsyncIterable<Buffer>) {
       held += piece.length;
-      if (held > bytesMax) throw new Failure(`the answer of ${url.pathname} is larger than ${bytesMax} bytes`);
+      if (held > options.bytesMax) throw new Failure(`the answer is larger than ${options.bytesMax} bytes`);
       pieces.push(piece);
     }
   } catch (error) {
-    if (error instanceof Failure || error instanceof TransportFailure || (error as Error).name === "AbortError") throw error;
-    throw unreachable(url, error);
+    options.signal.throwIfAborted();
+    if (error instanceof Failure) throw error;
+    throw new TransportFailure("the answer of the server broke off", error);
   }
   return Buffer.concat(pieces).toString("utf8");
 }

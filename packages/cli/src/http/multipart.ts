@@ -9,7 +9,7 @@ export interface UploadSource {
   file: string;
   bytes: number;
   /** Called with the bytes that were handed to the connection so far. */
-  onProgress?(sent: number): void;
+  onProgress?: (sent: number) => void;
 }
 
 export function deploymentUpload(source: UploadSource): { contentType: string; body: RequestBody } {

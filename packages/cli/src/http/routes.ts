@@ -5,7 +5,7 @@
 import type { BodyInputOf, Endpoint, Family, Method, QueryInputOf, ResponseOf, apiEndpoints } from "@helmr/protocol/api";
 
 type Tables = typeof apiEndpoints;
-export type EndpointId = { [R in keyof Tables & string]: `${R}.${keyof Tables[R] & string}` }[keyof Tables & string];
+export type EndpointId = { [R in keyof Tables]: `${R}.${Extract<keyof Tables[R], string>}` }[keyof Tables];
 
 export interface Route {
   method: Method;

@@ -16,7 +16,7 @@ export interface RequestBody {
   /** Known before the first byte: no chunked encoding. */
   bytes: number;
   /** Called once per attempt, so that a redirected request can be sent again. */
-  open(): Readable;
+  open: () => Readable;
 }
 
 export interface Exchange {
@@ -34,7 +34,7 @@ export interface Answer {
   /** `404 Not Found` */
   statusLine: string;
   header(name: string): string | undefined;
-  /** Bytes as they arrive. Must be read to its end or destroyed. */
+  /** Bytes as they arrive; fails when the connection breaks off. Must be read to its end or destroyed. */
   stream: Readable;
 }
 
@@ -88,7 +88,7 @@ function exchangeOnce(request: Exchange): Promise<Answer> {
     outgoing.on("error", fail);
     outgoing.on("response", (incoming) => {
       answered = true;
-      resolve(answerOf(incoming, request));
+      resolve(answerOf(incoming));
     });
     if (body === undefined || typeof body === "string") outgoing.end(body);
     else pipeline(body.open(), outgoing).catch(fail);
@@ -101,13 +101,9 @@ function bodyHeaders(request: Exchange): Record<string, string> {
   return request.method === "GET" || request.method === "DELETE" ? {} : { "content-length": "0" };
 }
 
-function answerOf(incoming: http.IncomingMessage, request: Exchange): Answer {
+function answerOf(incoming: http.IncomingMessage): Answer {
   const status = incoming.statusCode ?? 0;
   const phrase = incoming.statusMessage || http.STATUS_CODES[status] || "";
-  // A connection that breaks off must fail the reader, not end it.
-  incoming.on("aborted", () =>
-    incoming.destroy(request.signal.aborted ? (request.signal.reason as Error) : unreachable(request.url, "the connection broke off")),
-  );
   return {
     status,
     statusLine: `${status} ${phrase}`.trim(),
@@ -119,7 +115,7 @@ function answerOf(incoming: http.IncomingMessage, request: Exchange): Answer {
   };
 }
 
-export function unreachable(url: URL, error: unknown): TransportFailure {
+function unreachable(url: URL, error: unknown): TransportFailure {
   return new TransportFailure(`cannot reach ${url.origin}: ${networkReason(error)}`, error);
 }
 

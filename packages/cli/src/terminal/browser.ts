@@ -13,7 +13,7 @@ export function openBrowser(host: Host, url: string, failed: (reason: string) =>
   // What a server says is opened only when it is a page.
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) return failed(`${url} is not a web address`);
   const [command, ...args] = openers[host.platform] ?? ["xdg-open"];
-  const child = spawn(command, [...args, url], { stdio: "ignore", detached: true, env: host.env as NodeJS.ProcessEnv });
+  const child = spawn(command, [...args, url], { stdio: "ignore", detached: true, env: host.env });
   child.once("error", (error) => failed(reasonOf(error)));
   child.once("exit", (code) => {
     if (code !== null && code !== 0) failed(`${command} exited with status ${code}`);
