@@ -38,7 +38,7 @@ export async function bundleGuest(): Promise<GuestFile[]> {
         logLevel: "silent",
         ...options,
       });
-      return { name, data: (result.outputFiles[0] as { contents: Uint8Array }).contents };
+      return { name, data: result.outputFiles?.[0]?.contents ?? new Uint8Array() };
     }),
   );
 }

@@ -22,7 +22,8 @@ export async function loadTask(start: StartMessage): Promise<LoadedTask> {
 
 function importFailure(error: unknown, start: StartMessage): { end: NotStarted; error?: unknown } {
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "ERR_MODULE_NOT_FOUND" && message.includes(start.module) && !message.includes("imported from")) {
+  const missing = code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND" ? missingModule(message) : undefined;
+  if (missing === start.module) {
     return {
       end: notStarted(
         "task_not_found",
@@ -31,7 +32,6 @@ function importFailure(error: unknown, start: StartMessage): { end: NotStarted; 
       ),
     };
   }
-  const missing = code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND" ? missingPackage(message) : undefined;
   if (missing !== undefined) {
     const text = `The dependency "${missing}" of task "${start.task.id}" cannot be resolved. Declare it under dependencies in package.json, so that the deployment installs it, or install it at /opt/helmr-task/node_modules in the image`;
     return { end: notStarted("task_failed", "dependency_missing", text) };
@@ -51,7 +51,8 @@ function notStarted(failureKind: NotStarted["failureKind"], detail: NotStarted["
   return { outcome: "not_started", failureKind, detail, message };
 }
 
-/** `Cannot find package 'x' imported from …` (import) and `Cannot find module 'x'` with a require stack. */
-function missingPackage(message: string): string | undefined {
-  return /^Cannot find (?:package|module) '([^']+)'/.exec(message)?.[1];
+/** `Cannot find package 'x' imported from …`, `Cannot find module '/…/node_modules/x/y.js' …` (import), and the same with a require stack. */
+function missingModule(message: string): string | undefined {
+  const name = /^Cannot find (?:package|module) '([^']+)'/.exec(message)?.[1];
+  return name?.split("/node_modules/").at(-1);
 }

@@ -47,14 +47,12 @@ export class HostLink {
     this.handlers = handlers;
   }
 
-  connect(writer: WireWriter): void {
+  /** Returns its end, which changes nothing once another connection has taken its place. */
+  connect(writer: WireWriter): () => void {
     this.decoder = new FrameDecoder(hostFrameBytesMax);
     this.outbox.connect(writer, this.handlers.hello());
     this.repeatAll();
-  }
-
-  disconnect(): void {
-    this.outbox.disconnect();
+    return () => this.outbox.disconnect(writer);
   }
 
   /** Bytes of the wire. `broken`: the host broke the framing or a stream's rules; the connection must be closed. */

@@ -3,11 +3,20 @@ import type { Duplex } from "node:stream";
 import type { HostLink } from "./host-link.ts";
 
 export function serveWire(wire: Duplex, link: HostLink): void {
+  const disconnect = link.connect((parts, done) => {
+    const last = parts.length - 1;
+    if (last > 0) wire.cork();
+    for (const [index, part] of parts.entries()) {
+      if (index === last) wire.write(part, () => done());
+      else wire.write(part);
+    }
+    if (last > 0) wire.uncork();
+  });
   let over = false;
   const end = () => {
     if (over) return;
     over = true;
-    link.disconnect();
+    disconnect();
     wire.destroy();
   };
   wire.on("data", (chunk: Buffer) => {
@@ -19,13 +28,4 @@ export function serveWire(wire: Duplex, link: HostLink): void {
   wire.on("end", end);
   wire.on("error", end);
   wire.on("close", end);
-  link.connect((parts, done) => {
-    const last = parts.length - 1;
-    if (last > 0) wire.cork();
-    for (const [index, part] of parts.entries()) {
-      if (index === last) wire.write(part, () => done());
-      else wire.write(part);
-    }
-    if (last > 0) wire.uncork();
-  });
 }

@@ -72,7 +72,8 @@ export class Outbox {
     this.send(greeting);
   }
 
-  disconnect(): void {
+  disconnect(writer: WireWriter): void {
+    if (this.writer !== writer) return;
     this.writer = undefined;
     this.writing = false;
     this.control = [];
