@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import * as sdk from "../index.ts";
 import type * as runtimeEntry from "../runtime.ts";
 import { apiListing, exportedNames, listingUrl } from "./api-listing.ts";
+import { recordingRuntime, settled, wireRecord } from "../testing/recording-runtime.ts";
 import { type PackedSdk, packSdk } from "./pack-sdk.ts";
 
 const run = promisify(execFile);
@@ -93,16 +94,37 @@ test("the bundle imports its own parts only and stays small enough for a browser
   expect(gzipSync(texts.join("")).length).toBeLessThan(40_000);
 });
 
-test("the built package runs on its own: both entries are one copy, and recognise what this copy of the SDK made", async () => {
+test("two copies in one process share brands, the running task, and what must exist once", async () => {
   const entry = (name: string): string => join(folder, "node_modules/@helmr/sdk/dist", name);
   const built = (await import(entry("index.js"))) as typeof sdk;
-  const runtime = (await import(entry("runtime.js"))) as typeof runtimeEntry;
+  const builtRuntime = (await import(entry("runtime.js"))) as typeof runtimeEntry;
   expect(Object.keys(built).sort()).toEqual(Object.keys(sdk).sort());
-  const definition = sdk.task({ id: "here", sandbox: sdk.sandbox("box"), run: () => 1 });
-  expect(runtime.isTask(definition)).toBe(true);
-  const theirs = new built.WaitTimeoutError(3);
-  expect(theirs).toBeInstanceOf(sdk.WaitTimeoutError);
-  expect(theirs).not.toBeInstanceOf(sdk.WaitCancelledError);
+
+  // Definitions and errors of either copy are recognised by the other.
+  expect(builtRuntime.isTask(sdk.task({ id: "here", sandbox: built.sandbox("box").image(sdk.image("i").from("x")), run: () => 1 }))).toBe(
+    true,
+  );
+  expect(builtRuntime.readConfig(sdk.defineConfig({ project: "p", dirs: ["a"] }))).toMatchObject({ ok: true });
+  expect(new built.WaitTimeoutError(3)).toBeInstanceOf(sdk.WaitTimeoutError);
+  expect(new built.WaitTimeoutError(3)).not.toBeInstanceOf(sdk.WaitCancelledError);
+  const discovery = builtRuntime.startDiscovery();
+  sdk.streams.input("theirs");
+  built.streams.input("ours");
+  discovery.stop();
+  expect(discovery.registry.streams.map(({ name }) => name)).toEqual(["theirs", "ours"]);
+
+  // The program's copy installs the runtime, the task's copies use it: one blocking call, one cursor.
+  const runtime = recordingRuntime();
+  const first = sdk.streams.input("answers").wait().unwrap();
+  await settled();
+  await expect(built.timers.waitFor(5).unwrap()).rejects.toBeInstanceOf(sdk.ConcurrentWaitError);
+  runtime.sent(0).answer({ kind: "stream", status: "completed", record: wireRecord(5, "five") });
+  expect(await first).toBe("five");
+  void built.streams.input("answers").wait().unwrap();
+  await settled();
+  expect(runtime.sent(1).call).toMatchObject({ on: { stream: "answers", afterSequence: 5 } });
+  runtime.uninstall();
+  expect(() => built.logger.info("x")).toThrow("Helmr run APIs can only be used while a task is running");
 });
 
 const consumer = `

@@ -4,8 +4,8 @@ import { type LogEntry, type OpenCall, type ProgramCall, type RunRuntime, instal
 export interface RecordedCall {
   readonly callId: number;
   readonly call: ProgramCall;
-  answer(value: unknown): void;
-  refuse(error: Error): void;
+  readonly answer: (value: unknown) => void;
+  readonly refuse: (error: Error) => void;
 }
 
 export interface RecordingRuntime extends RunRuntime {
