@@ -52,26 +52,27 @@ function answer(message: Ping | Tool, send: (message: unknown) => void): void {
     counter += 1;
     const result = { monotonicNs: String(process.hrtime.bigint()), unixUs: Date.now() * 1000, random: randomBytes(16).toString("hex"), counter };
     send({ type: "ok", id: message.id, result });
-    return;
-  }
+  } else runTool(message, send);
+}
+
+function runTool(message: Tool, send: (message: unknown) => void): void {
   const started = performance.now();
   const child = spawn(tool, message.args, { stdio: ["pipe", "pipe", "pipe", "ignore", "ignore", "pipe"], env: message.env ?? {} });
+  const [stdin, stdout, stderr, , , control] = child.stdio as unknown as Duplex[];
   const output = { stdout: "", stderr: "", control: "" };
-  child.stdout.on("data", (chunk: Buffer) => (output.stdout += chunk.toString("latin1")));
-  child.stderr.on("data", (chunk: Buffer) => (output.stderr += chunk.toString("latin1")));
-  const control = child.stdio[5] as Duplex;
-  control.on("data", (chunk: Buffer) => {
+  stdout?.on("data", (chunk: Buffer) => (output.stdout += chunk.toString("latin1")));
+  stderr?.on("data", (chunk: Buffer) => (output.stderr += chunk.toString("latin1")));
+  control?.on("data", (chunk: Buffer) => {
     const before = output.control.includes("started");
     output.control += chunk.toString("latin1");
     if (!before && output.control.includes("started")) for (const line of message.lines ?? []) control.write(`${line}\n`);
   });
-  control.on("error", () => {
-    // The tool is gone; its exit is what counts.
-  });
-  child.stdin.on("error", () => {
-    // The tool did not read it.
-  });
-  child.stdin.end(Buffer.from(message.stdin ?? "", "base64"));
+  for (const stream of [stdin, control]) {
+    stream?.on("error", () => {
+      // The tool is gone; its exit is what counts.
+    });
+  }
+  stdin?.end(Buffer.from(message.stdin ?? "", "base64"));
   child.on("error", (error) => send({ type: "error", id: message.id, code: "internal", message: error.message }));
   child.on("close", (code, signal) => {
     send({ type: "ok", id: message.id, result: { code, signal, ...output, milliseconds: performance.now() - started } });

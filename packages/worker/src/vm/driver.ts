@@ -44,10 +44,15 @@ export interface Template {
   sizeBytes: number;
 }
 
-/** A file that stands behind a disk slot. `overlay` is a qcow2 file whose backing file is named inside it. */
+/** A file that stands behind a disk slot. `overlay` is a qcow2 file over a raw one. */
 export interface MachineDisk {
   path: string;
   format: "raw" | "overlay";
+  /**
+   * The raw file under an overlay. Without it the name in the overlay's header counts, which only a file that no monitor has written to may
+   * be trusted with.
+   */
+  backing?: string;
   readOnly: boolean;
   /** Device size the guest must see, when it differs from the placeholder's. */
   sizeBytes: number;
@@ -63,6 +68,11 @@ export interface MachineSpec {
   limits: { milliCpu: number };
   /** true: memory is a private file from the start, so that a later snapshot costs milliseconds (parking). */
   snapshotable: boolean;
+  /**
+   * Work that must be done before the guest runs, such as filling disks: the files must exist with their final size when the machine is
+   * asked for, their bytes only when this resolves. The monitor starts meanwhile.
+   */
+  prepared?: Promise<unknown>;
 }
 
 /** Files of a snapshot inside the directory it was written to. All belong to one cut. */
@@ -88,7 +98,7 @@ export interface Compatibility {
 export type MachineExit =
   | { reason: "stopped" } // stop() was called
   | { reason: "guest_shutdown" } // the guest halted or rebooted
-  | { reason: "guest_panic" }
+  | { reason: "guest_panic"; console: string } // its kernel or its init died; what it said last
   | { reason: "monitor_died"; exitCode: number | null; signal: string | null; stderr: string };
 
 export interface Machine {
@@ -150,7 +160,7 @@ export interface VmDriver {
 /** Expected failures of a driver; anything else is a bug. */
 export class VmError extends Error {
   override name = "VmError";
-  readonly code: "boot_timeout" | "restore_failed" | "monitor_unresponsive" | "monitor_died" | "snapshot_failed" | "disk_missing" | "aborted";
+  readonly code: "boot_timeout" | "boot_failed" | "restore_failed" | "monitor_unresponsive" | "monitor_died" | "snapshot_failed" | "disk_missing" | "aborted";
   constructor(code: VmError["code"], message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;

@@ -1,0 +1,67 @@
+/**
+ * Everything a worker needs to run guests, in one directory. Each step is cached by what it is made of, so a second preparation looks at a few
+ * files and is done; it can be interrupted and repeated at any time, and two may run at once.
+ */
+import { mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { type Progress, removeAbandoned, removeOutdated } from "./artifact.ts";
+import { type BaseImage, prepareBaseImage } from "./base-image.ts";
+import { prepareGuestTool } from "./guest-tool.ts";
+import { prepareInitramfs } from "./initramfs.ts";
+import { prepareKernel } from "./kernel.ts";
+import { type MonitorTools, prepareMonitorTools } from "./monitor-tools.ts";
+import { type Bundle, prepareSubstrate } from "./substrate.ts";
+
+export type { Progress } from "./artifact.ts";
+export type { BaseImage, ImageConfig } from "./base-image.ts";
+export { PreparationError } from "./command.ts";
+export { emptyDisk, type EmptyDisk } from "./disk-image.ts";
+
+export interface Ingredients {
+  kernel: string;
+  kernelVersion: string;
+  initramfs: string;
+  substrate: string;
+  baseImage: BaseImage;
+  monitorTools: MonitorTools;
+}
+
+export interface PrepareOptions {
+  /** `<state>/guest`; made when missing. */
+  directory: string;
+  progress: Progress;
+  /** Look for a newer kernel although there is one. */
+  refresh?: boolean;
+  /** What becomes /opt/helmr/lib in the guest; the guest package's own by default. */
+  bundles?: readonly Bundle[];
+}
+
+const guestSources = join(import.meta.dirname, "../packages/guest/src");
+export const guestBundles: readonly Bundle[] = [
+  { name: "supervisor.js", entry: join(guestSources, "supervisor/main.ts") },
+  { name: "program.js", entry: join(guestSources, "program/main.ts") },
+];
+const outdatedMs = 7 * 24 * 3_600_000;
+
+export async function prepareGuest({ directory, progress, refresh = false, bundles = guestBundles }: PrepareOptions): Promise<Ingredients> {
+  await mkdir(directory, { recursive: true });
+  await removeAbandoned(directory);
+  // The base image waits for the network, the rest for the processor.
+  const [{ kernel, initramfs, substrate }, baseImage, monitorTools] = await Promise.all([
+    prepareBoot({ directory, progress, refresh, bundles }),
+    prepareBaseImage({ directory, progress }),
+    prepareMonitorTools({ directory, progress }),
+  ]);
+  const keep = [kernel.vmlinuz, initramfs, substrate, baseImage.path, monitorTools.tscRate].map((path) => dirname(path));
+  await removeOutdated(directory, { keep, olderThanMs: outdatedMs });
+  return { kernel: kernel.vmlinuz, kernelVersion: kernel.version, initramfs, substrate, baseImage, monitorTools };
+}
+
+async function prepareBoot({ directory, progress, refresh, bundles }: Required<PrepareOptions>) {
+  const [kernel, guestTool] = await Promise.all([prepareKernel({ directory, progress, refresh }), prepareGuestTool({ directory, progress })]);
+  const [initramfs, substrate] = await Promise.all([
+    prepareInitramfs({ directory, progress, kernel, guestTool }),
+    prepareSubstrate({ directory, progress, guestTool, bundles }),
+  ]);
+  return { kernel, initramfs, substrate };
+}

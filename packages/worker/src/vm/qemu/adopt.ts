@@ -1,0 +1,70 @@
+/**
+ * Taking over a machine of an earlier worker process. The monitor has noticed that nobody listens and tries to connect every second; the new
+ * worker listens under the same names and is then where the old one was. The guest announces itself again on both channels, and what it was
+ * saying when the old worker died is dropped up to that point.
+ */
+import { channelPreamble } from "@helmr/protocol/guest";
+import { type Machine, type MachineHandle, VmError } from "../driver.ts";
+import { join } from "node:path";
+import { rm } from "node:fs/promises";
+import { networkSyncFrame } from "../network-sync.ts";
+import { skipUntil } from "../skip-until.ts";
+import { vmLimits } from "../limits.ts";
+import { within } from "../limited-time.ts";
+import { Undo } from "../undo.ts";
+import { asVmError, type CloneContext, type HandleDetails } from "./clone.ts";
+import { connectAll, listenAll, monitorLogName } from "./launch.ts";
+import { QemuMachine } from "./machine.ts";
+import { openMachineDirectory } from "./machine-directory.ts";
+import { findMonitor } from "./monitor-process.ts";
+import { Qmp } from "./qmp.ts";
+
+export async function adoptMachine(context: CloneContext, handle: MachineHandle): Promise<Machine | "gone"> {
+  const { isolation, cgroups } = context.host;
+  const { user, memory, compatibility } = handle.details as unknown as HandleDetails;
+  const process = await findMonitor({ pid: handle.pid, startTime: handle.pidStartTime }, join(handle.directory, monitorLogName));
+  if (!process) {
+    await cgroups.remove(handle.id);
+    return "gone";
+  }
+  const undo = new Undo();
+  if (user) {
+    isolation.claimUser(user);
+    undo.add(() => isolation.releaseUser(user));
+  }
+  if (memory !== null) undo.add(() => rm(memory, { force: true }));
+  try {
+    return await within({ ms: vmLimits.adoptMs, code: "monitor_unresponsive", what: `Taking over machine ${handle.id}` }, async (signal) => {
+      const directory = await openMachineDirectory(handle.directory, user);
+      undo.add(() => directory.close());
+      const sockets = await listenAll(directory, undo);
+      undo.add(async () => {
+        await process.kill();
+        await cgroups.remove(handle.id);
+      });
+      const connections = await connectAll(sockets, process, signal);
+      const qmp = await Qmp.open(connections.monitor);
+      undo.add(() => qmp.close());
+      const machine = new QemuMachine({
+        id: handle.id,
+        compatibility,
+        handle,
+        control: skipUntil(connections.control, { marker: channelPreamble, keepMarker: false }),
+        network: skipUntil(connections.network, { marker: networkSyncFrame, keepMarker: true }),
+        process,
+        qmp,
+        directory,
+        memory: memory ?? undefined,
+        undo,
+      });
+      await machine.noticeEnd();
+      return machine;
+    });
+  } catch (error) {
+    // Nothing can be known about a machine whose monitor does not answer.
+    await process.kill();
+    await undo.run();
+    if (error instanceof VmError && error.code === "monitor_died") return "gone";
+    throw asVmError(error, "monitor_unresponsive", `Machine ${handle.id} could not be taken over`);
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * The QEMU driver: microvm machines, with KVM where the probes prove it and emulation elsewhere.
+ *
+ * A template is made by booting once; after that every machine is a restore (clone.ts). The driver owns no list of machines: who starts one
+ * stops it, and what a dead worker left is found in the file system (leftovers.ts).
+ */
+import { createHash } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type Accelerator,
+  type Compatibility,
+  type DriverFacts,
+  type Machine,
+  type MachineHandle,
+  type MachineSpec,
+  type Snapshot,
+  type Template,
+  type TemplateSpec,
+  type VmDriver,
+} from "../driver.ts";
+import { adoptMachine } from "./adopt.ts";
+import { cloneMachine, type CloneContext } from "./clone.ts";
+import { bootTemplate } from "./boot-template.ts";
+import { chooseAccelerator } from "./probes.ts";
+import { FileDigests } from "./file-digests.ts";
+import { findHostFacts, type HostFacts, type MonitorTools } from "./host-facts.ts";
+import { templateFiles } from "./template.ts";
+
+export interface QemuDriverOptions {
+  /** For what the driver remembers: probe results, digests. Made when missing. */
+  stateDirectory: string;
+  /** What the probes boot: the guest's own kernel and initramfs. */
+  probe: { kernel: string; initramfs: string };
+  tools?: MonitorTools;
+  binary?: string;
+  /** Name of the control group above the machines'; one per install. */
+  cgroupName?: string;
+  /** Leaves the probes out. */
+  accelerator?: Accelerator;
+}
+
+/** Part of the template key: raised whenever the command line or the way of booting changes. */
+const machineVersion = 3;
+
+export class QemuDriver implements VmDriver {
+  private readonly options: QemuDriverOptions;
+  private readonly binary: string;
+  private readonly digests: FileDigests;
+  private found: Promise<HostFacts> | undefined;
+
+  constructor(options: QemuDriverOptions) {
+    this.options = options;
+    this.binary = options.binary ?? "qemu-system-x86_64";
+    this.digests = new FileDigests(join(options.stateDirectory, "digests.json"));
+  }
+
+  async facts(): Promise<DriverFacts> {
+    const { driver, version, accelerator, explanation, cpuFamily } = await this.hostFacts();
+    return { driver, version, accelerator, explanation, cpuFamily };
+  }
+
+  async templateKey(spec: TemplateSpec): Promise<string> {
+    const { version, accelerator, cpuFamily } = await this.hostFacts();
+    await mkdir(this.options.stateDirectory, { recursive: true });
+    const ingredients = [];
+    for (const path of [spec.kernel, spec.initramfs, spec.substrate, spec.image]) ingredients.push(await this.digests.digest(path));
+    const parts = { machineVersion, version, accelerator, cpuFamily, ingredients, vcpus: spec.shape.vcpus, memoryMib: spec.shape.memoryMib };
+    return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+  }
+
+  async createTemplate(spec: TemplateSpec, directory: string, signal: AbortSignal): Promise<Template> {
+    const [facts, key] = await Promise.all([this.hostFacts(), this.templateKey(spec)]);
+    return bootTemplate({ context: await this.context(facts), spec, directory, key, tscKhz: facts.tscKhz, signal });
+  }
+
+  async start(spec: MachineSpec, signal: AbortSignal): Promise<Machine> {
+    const { directory } = spec.template;
+    const source = { memory: join(directory, templateFiles.memory), device: join(directory, templateFiles.device) };
+    return cloneMachine(await this.context(), { spec, source, signal, fromTemplate: true });
+  }
+
+  async restore(spec: MachineSpec, snapshot: Pick<Snapshot, "memory" | "device">, signal: AbortSignal): Promise<Machine> {
+    return cloneMachine(await this.context(), { spec, source: snapshot, signal, fromTemplate: false });
+  }
+
+  async adopt(handle: MachineHandle): Promise<Machine | "gone"> {
+    return adoptMachine(await this.context(), handle);
+  }
+
+  private hostFacts(): Promise<HostFacts> {
+    this.found ??= this.findFacts().catch((error: unknown) => {
+      // Asked again next time: a missing package may be there by then.
+      this.found = undefined;
+      throw error;
+    });
+    return this.found;
+  }
+
+  private async findFacts(): Promise<HostFacts> {
+    const { stateDirectory, tools = {}, cgroupName = "helmr", accelerator, probe } = this.options;
+    await mkdir(stateDirectory, { recursive: true });
+    return findHostFacts({
+      binary: this.binary,
+      tools,
+      cgroupName,
+      chooseAccelerator: async (version) => {
+        if (accelerator) return { accelerator, explanation: `${accelerator} was asked for` };
+        return chooseAccelerator({ binary: this.binary, version, stateDirectory, ...probe, kernelDigest: await this.digests.digest(probe.kernel) });
+      },
+    });
+  }
+
+  private async context(known?: HostFacts): Promise<CloneContext> {
+    const facts = known ?? (await this.hostFacts());
+    const { isolation, cgroups, accelerator, driver, version, cpuFamily } = facts;
+    const host = { binary: this.binary, privateMemoryLibrary: this.options.tools?.privateMemory, isolation, cgroups };
+    const compatibility = ({ key, spec }: Template): Compatibility => ({
+      driver,
+      driverVersion: version,
+      accelerator,
+      cpuFamily,
+      templateKey: key,
+      shape: spec.shape,
+    });
+    return { host, accelerator, compatibility };
+  }
+}

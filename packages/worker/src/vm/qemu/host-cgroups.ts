@@ -1,0 +1,117 @@
+/**
+ * A control group of the host per machine: processor share, memory, number of tasks. Version 2 where it is mounted whole, else the version 1
+ * hierarchies, else nothing (the guest's own size still bounds memory). Setting up is best effort; what was not possible is said.
+ */
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+export interface GroupLimits {
+  milliCpu: number;
+  memoryBytes: number;
+  tasks: number;
+}
+
+export interface HostCgroups {
+  explanation: string;
+  /** Makes the machine's group and moves the process into it. */
+  place(id: string, pid: number, limits: GroupLimits): Promise<void>;
+  remove(id: string): Promise<void>;
+  /** Machines that have a group. */
+  list(): Promise<string[]>;
+}
+
+const root = "/sys/fs/cgroup";
+const periodUs = 100_000;
+
+export async function findCgroups(name: string): Promise<HostCgroups> {
+  const unified = await readFile(join(root, "cgroup.controllers"), "utf8").catch(() => undefined);
+  if (unified !== undefined) return (await versionTwo(name, unified.trim().split(" "))) ?? none("the control group tree cannot be written");
+  return (await versionOne(name)) ?? none("no control group hierarchy can be written");
+}
+
+function none(explanation: string): HostCgroups {
+  return { explanation, place: () => Promise.resolve(), remove: () => Promise.resolve(), list: () => Promise.resolve([]) };
+}
+
+async function versionTwo(name: string, controllers: readonly string[]): Promise<HostCgroups | undefined> {
+  const parent = join(root, name);
+  const wanted = ["cpu", "memory", "pids"].filter((controller) => controllers.includes(controller));
+  const enable = wanted.map((controller) => `+${controller}`).join(" ");
+  try {
+    await writeFile(join(root, "cgroup.subtree_control"), enable);
+    await mkdir(parent, { recursive: true });
+    await writeFile(join(parent, "cgroup.subtree_control"), enable);
+  } catch {
+    return undefined;
+  }
+  return {
+    explanation: `control groups version 2 (${wanted.join(" ")}) below ${parent}`,
+    async place(id, pid, limits) {
+      const group = join(parent, id);
+      await mkdir(group, { recursive: true });
+      await setKnown(group, {
+        "cpu.max": `${cpuQuotaUs(limits)} ${periodUs}`,
+        "memory.max": String(limits.memoryBytes),
+        "memory.swap.max": "0",
+        "pids.max": String(limits.tasks),
+      });
+      await writeFile(join(group, "cgroup.procs"), String(pid));
+    },
+    remove: (id) => removeGroup(join(parent, id)),
+    list: () => listGroups(parent),
+  };
+}
+
+async function versionOne(name: string): Promise<HostCgroups | undefined> {
+  const hierarchies: string[] = [];
+  for (const controller of ["cpu", "memory", "pids"]) {
+    const made = await mkdir(join(root, controller, name), { recursive: true }).then(
+      () => readFile(join(root, controller, name, "cgroup.procs"), "utf8"),
+      () => undefined,
+    );
+    if (made !== undefined) hierarchies.push(controller);
+  }
+  if (hierarchies.length === 0) return undefined;
+  return {
+    explanation: `control groups version 1 (${hierarchies.join(" ")}) named ${name}`,
+    async place(id, pid, limits) {
+      for (const controller of hierarchies) {
+        const group = join(root, controller, name, id);
+        await mkdir(group, { recursive: true });
+        await setKnown(group, {
+          "cpu.cfs_period_us": String(periodUs),
+          "cpu.cfs_quota_us": String(cpuQuotaUs(limits)),
+          "memory.limit_in_bytes": String(limits.memoryBytes),
+          "pids.max": String(limits.tasks),
+        });
+        await writeFile(join(group, "cgroup.procs"), String(pid));
+      }
+    },
+    async remove(id) {
+      for (const controller of hierarchies) await removeGroup(join(root, controller, name, id));
+    },
+    list: async () => [...new Set((await Promise.all(hierarchies.map((controller) => listGroups(join(root, controller, name))))).flat())],
+  };
+}
+
+function cpuQuotaUs({ milliCpu }: GroupLimits): number {
+  // The kernel refuses less than a millisecond.
+  return Math.max(1000, Math.round((milliCpu * periodUs) / 1000));
+}
+
+/** A file that this hierarchy does not have is skipped. */
+async function setKnown(group: string, values: Record<string, string>): Promise<void> {
+  const present = new Set(await readdir(group));
+  for (const [file, value] of Object.entries(values)) if (present.has(file)) await writeFile(join(group, file), value);
+}
+
+async function removeGroup(group: string): Promise<void> {
+  await rmdir(group).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+  });
+}
+
+async function listGroups(parent: string): Promise<string[]> {
+  const entries = await readdir(parent, { withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+}

@@ -1,0 +1,67 @@
+/**
+ * What an earlier worker left on this host: monitors that still run, and control groups of machines that do not. Found by what cannot lie:
+ * a monitor's working directory is its machine's directory.
+ */
+import { readdir, readFile, readlink, realpath } from "node:fs/promises";
+import { basename, join, sep } from "node:path";
+import type { MachineHandle } from "../driver.ts";
+import { handleName } from "./clone.ts";
+import type { HostCgroups } from "./host-cgroups.ts";
+import { findMonitor, type ProcessIdentity, readStartTime } from "./monitor-process.ts";
+import { monitorLogName } from "./launch.ts";
+
+export interface Leftover extends ProcessIdentity {
+  directory: string;
+  /** What `adopt` takes; undefined for a machine that was never ready, which can only be ended. */
+  handle: MachineHandle | undefined;
+}
+
+/** Monitors whose directory lies below this one, however deep. */
+export async function findLeftovers(directory: string): Promise<Leftover[]> {
+  const root = await realpath(directory).catch(() => undefined);
+  if (root === undefined) return [];
+  const found: Leftover[] = [];
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const leftover = await examine(Number(name), root);
+    if (leftover) found.push(leftover);
+  }
+  return found;
+}
+
+async function examine(pid: number, root: string): Promise<Leftover | undefined> {
+  // A process that ends meanwhile, or that this user may not look at, is none of ours.
+  const [cwd, executable] = await Promise.all([readlink(`/proc/${pid}/cwd`), readlink(`/proc/${pid}/exe`)]).catch(() => ["", ""]);
+  const place = cwd?.replace(/ \(deleted\)$/, "") ?? "";
+  if (!place.startsWith(root + sep) || !basename(executable ?? "").startsWith("qemu-system")) return undefined;
+  const startTime = await readStartTime(pid);
+  if (startTime === undefined) return undefined;
+  return { pid, startTime, directory: place, handle: await readHandle(place, { pid, startTime }) };
+}
+
+/** Only when it speaks of this very process. */
+async function readHandle(directory: string, process: ProcessIdentity): Promise<MachineHandle | undefined> {
+  try {
+    const handle = JSON.parse(await readFile(join(directory, handleName), "utf8")) as MachineHandle;
+    return handle.pid === process.pid && handle.pidStartTime === process.startTime ? handle : undefined;
+  } catch {
+    // Never written, or half written.
+    return undefined;
+  }
+}
+
+export async function endLeftover(leftover: Leftover): Promise<void> {
+  const monitor = await findMonitor(leftover, join(leftover.directory, monitorLogName));
+  await monitor?.kill();
+}
+
+/** Groups of machines that are gone. */
+export async function removeEmptyGroups(cgroups: HostCgroups, keep: ReadonlySet<string>): Promise<void> {
+  for (const id of await cgroups.list()) {
+    if (keep.has(id)) continue;
+    await cgroups.remove(id).catch((error: NodeJS.ErrnoException) => {
+      // Somebody is in it: not ours to remove.
+      if (error.code !== "EBUSY" && error.code !== "ENOTEMPTY") throw error;
+    });
+  }
+}
