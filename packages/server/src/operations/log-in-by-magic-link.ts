@@ -26,7 +26,8 @@ export interface LoggedIn {
 
 export async function startMagicLink(context: MagicLinks, start: { email: string; next: string | undefined }): Promise<MagicLinkSent> {
   const { db, settings } = context;
-  const known = (await userByEmail(db, start.email)) !== undefined || (await isOpen(db, settings));
+  const [user, open] = [await userByEmail(db, start.email), await isOpen(db, settings)];
+  const known = user !== undefined || open;
   const url = await sendLink(context, { ...start, invitationId: null, known });
   return sent(settings, start.email, url);
 }
