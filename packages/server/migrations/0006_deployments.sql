@@ -22,6 +22,7 @@ create table deployments (
   fence                   bigint not null default 0,
   lease_id                uuid,
   build_attempts          int not null default 0,
+  build_report_seq        bigint not null default 0, -- last accepted event of the present build's ordered report
   cancel_requested_at     timestamptz,
   event_seq               bigint not null default 0,
   trace_id                text not null,

@@ -177,6 +177,7 @@ create index leases_run on leases (run_id) where run_id is not null;
 create index leases_build on leases (deployment_id) where deployment_id is not null;
 create index leases_mount on leases (mount_id) where mount_id is not null;
 create index leases_ended on leases (ended_at) where state <> 'held';
+create index leases_worker_lost on leases (worker_id, ended_at) where state in ('expired', 'fenced');
 
 -- Runs that want a machine. A row exists exactly while its run is queued; `gate` says what it waits for.
 --   delayed    its time has not come (retry backoff)

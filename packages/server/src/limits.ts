@@ -6,8 +6,10 @@ export const engineLimits = {
   buildAttemptsMax: 3,
   buildTimeoutMs: 20 * 60_000,
   buildNeeds: { milliCpu: 2000, memoryMib: 2048, diskMib: 8192 },
-  /** Disk of a run beside its workspace: scratch of the guest. */
+  /** Size of a workspace whose sandbox names none. */
   workspaceMibDefault: 10_240,
+  /** What such a disk counts as in placement: it is sparse, and most stay nearly empty. */
+  diskNeedMibDefault: 1_024,
   /** Runs looked at per page of the ready index, and leases granted in one transaction. */
   candidatesPage: 256,
   grantBatchMax: 64,
@@ -19,6 +21,8 @@ export const engineLimits = {
   repeatRetentionMs: 30 * 86_400_000,
   /** How long a waiting claim may live without looking by itself: hints can be lost. */
   claimLookAnywayMs: 10_000,
+  /** How long a worker may use a URL it was given. */
+  grantTtlMs: 15 * 60_000,
   /** Bytes of one stored log chunk, and of one record derived from it. */
   logChunkBytesMax: 64 * 1024,
   logRecordBytesMax: 64 * 1024,

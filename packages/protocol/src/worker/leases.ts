@@ -150,6 +150,8 @@ export const runLease = z.object({
     secrets: z.array(secretValue),
     trace_id: z.string(),
   }),
+  /** How far the attempt's report has come: zeros for a new attempt, more for one that resumes. Lengths are of this attempt. */
+  report: z.object({ accepted: count, stdout: count, stderr: count, logger: count }),
   image: imageRef,
   network: networkPolicy,
   task_tree: artifactRef,
@@ -216,6 +218,11 @@ export const claimRequest = z.object({
   /** Image refs with a warm template, and workspaces with a local copy of their head: placement prefers them. */
   warm: z.object({ images: z.array(z.string()).max(1000), workspaces: z.array(id).max(10_000), checkpoints: z.array(id).max(10_000) }),
   kinds: z.array(z.enum(["run", "build", "mount"])).min(1),
+  /**
+   * Every lease this process knows it holds. A lease of this epoch that is not named was granted in an answer that got lost: it is given again,
+   * at once and with nothing else.
+   */
+  held: z.array(id).max(10_000).optional(),
   /**
    * Leases that this process has. The answer gives again what the worker holds in this epoch beyond these: the answer that gave it was lost.
    * Absent: nothing is given again.

@@ -26,5 +26,7 @@ export type ReadDecision = { kind: "from"; offset: number } | { kind: "expired";
 
 /** A cursor before what is kept is an answer of its own, never silently the earliest bytes. */
 export function decideRead(stream: ByteStream, cursor: number): ReadDecision {
-  return cursor < stream.earliest ? { kind: "expired", earliest: stream.earliest } : { kind: "from", offset: Math.min(cursor, stream.length) };
+  return cursor < stream.earliest
+    ? { kind: "expired", earliest: stream.earliest }
+    : { kind: "from", offset: Math.min(cursor, stream.length) };
 }

@@ -39,7 +39,9 @@ const refusalOf = (over: Partial<ProjectIndex>) => {
 describe("checkProject()", () => {
   test("fills in defaults", () => {
     expect(checked()).toMatchObject({
-      tasks: [{ taskId: "hello", queue: "task/hello", concurrencyLimit: null, maxDurationSeconds: 900, retry: { enabled: false }, ttl: null }],
+      tasks: [
+        { taskId: "hello", queue: "task/hello", concurrencyLimit: null, maxDurationSeconds: 900, retry: { enabled: false }, ttl: null },
+      ],
       sandboxes: [{ sandboxId: "box", resources: { milliCpu: 2000, memoryMib: 2048, diskMib: null }, network: { internet: true } }],
       queues: [{ name: "task/hello", limit: null }],
     });
@@ -77,7 +79,11 @@ describe("checkProject()", () => {
     ["a ttl that is none", { tasks: [task({ ttl: "soon" })] }, /ttl "soon"/],
     ["an unknown retry key", { tasks: [task({ retry: { maxAttempts: 2, delay: 1 } })] }, /unknown key "delay"/],
     ["too many attempts", { tasks: [task({ retry: { maxAttempts: 11 } })] }, /maxAttempts/],
-    ["a secret with two placements", { tasks: [task({ secrets: [{ name: "s", env: "A", file: "b" }] })] }, /exactly one of env, file and dir/],
+    [
+      "a secret with two placements",
+      { tasks: [task({ secrets: [{ name: "s", env: "A", file: "b" }] })] },
+      /exactly one of env, file and dir/,
+    ],
     [
       "a secret twice",
       {
@@ -97,7 +103,10 @@ describe("checkProject()", () => {
       "a cache and a secret on one step",
       {
         images: {
-          i: { id: "i", steps: [{ kind: "run", argv: ["x"], caches: [{ mountPath: "/c", id: "c" }], secrets: [{ mountPath: "/s", secret: "s" }] }] },
+          i: {
+            id: "i",
+            steps: [{ kind: "run", argv: ["x"], caches: [{ mountPath: "/c", id: "c" }], secrets: [{ mountPath: "/s", secret: "s" }] }],
+          },
         },
       },
       /cache mount together with a secret mount/,
@@ -108,7 +117,11 @@ describe("checkProject()", () => {
     ["a workspace at /", { sandboxes: [sandbox({ workspacePath: "//." })] }, /must not be \//],
     ["a workspace in /proc", { sandboxes: [sandbox({ workspacePath: "/proc/x" })] }, /\/proc/],
     ["a relative workspace", { sandboxes: [sandbox({ workspacePath: "work" })] }, /absolute/],
-    ["a bad allow entry", { sandboxes: [sandbox({ network: { internet: true, allow: ["exa mple.com"] } })] }, /allow entry "exa mple\.com"/],
+    [
+      "a bad allow entry",
+      { sandboxes: [sandbox({ network: { internet: true, allow: ["exa mple.com"] } })] },
+      /allow entry "exa mple\.com"/,
+    ],
     [
       "an address as a deny entry",
       { sandboxes: [sandbox({ network: { internet: true, deny: ["10.0.0.1"] } })] },

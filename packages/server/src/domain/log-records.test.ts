@@ -11,7 +11,15 @@ function roundTrip(stream: LogStream, text: string | Buffer, cuts: number[], clo
   for (const end of [...cuts, bytes.length]) {
     const data = bytes.subarray(start, end);
     const { ends, tailAfter } = recordEnds(stream, data, tail);
-    chunks.push({ stream, firstRecord: records + 1, recordCount: ends.length, tailBefore: tail, data, observedAt: "2026-01-01T00:00:00Z", start });
+    chunks.push({
+      stream,
+      firstRecord: records + 1,
+      recordCount: ends.length,
+      tailBefore: tail,
+      data,
+      observedAt: "2026-01-01T00:00:00Z",
+      start,
+    });
     records += ends.length;
     tail = tailAfter;
     start = end;

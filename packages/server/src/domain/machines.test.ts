@@ -3,7 +3,14 @@ import { decideRead, decideWrite } from "./bytes.ts";
 import { decideInterruptedBuild, deploymentStates, deploymentTransitions, deploymentVersion } from "./deployment.ts";
 import { decideLostLease, leaseStates, leaseTransitions } from "./lease.ts";
 import { inStates, statesOf } from "./transitions.ts";
-import { conditionTransitions, resolutionDelivery, suspensionTransitions, waitConditions, waitDisplayStatus, waitSuspensions } from "./wait.ts";
+import {
+  conditionTransitions,
+  resolutionDelivery,
+  suspensionTransitions,
+  waitConditions,
+  waitDisplayStatus,
+  waitSuspensions,
+} from "./wait.ts";
 import { workerStates, workerTransitions } from "./worker.ts";
 import { decideCommit, liveMountStates, mountStates, mountTransitions } from "./workspace.ts";
 

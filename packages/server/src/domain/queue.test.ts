@@ -19,7 +19,8 @@ const candidate = (runId: string, over: Partial<Candidate> = {}): Candidate => (
   checkpointId: null,
   ...over,
 });
-const placed = (result: Map<string, Candidate[]>) => Object.fromEntries([...result].map(([id, list]) => [id, list.map((item) => item.runId)]));
+const placed = (result: Map<string, Candidate[]>) =>
+  Object.fromEntries([...result].map(([id, list]) => [id, list.map((item) => item.runId)]));
 
 describe("assign()", () => {
   test("keeps the order and never gives a worker more than it has", () => {

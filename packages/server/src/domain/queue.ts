@@ -83,7 +83,8 @@ export function assign(candidates: readonly Candidate[], workers: readonly OpenW
       const left = free.get(worker.id) as Capacity;
       if (!fits(candidate.needs, left)) continue;
       const score = warmth(candidate, worker);
-      if (!best || score > best.score || (score === best.score && left.memoryMib > best.left)) best = { worker, score, left: left.memoryMib };
+      if (!best || score > best.score || (score === best.score && left.memoryMib > best.left))
+        best = { worker, score, left: left.memoryMib };
     }
     if (!best) continue;
     const left = free.get(best.worker.id) as Capacity;

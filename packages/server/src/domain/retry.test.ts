@@ -25,7 +25,9 @@ describe("decideRetry()", () => {
 
 describe("backoffMs()", () => {
   test("grows by the factor up to the maximum", () => {
-    expect([1, 2, 3, 4, 5, 6, 7].map((attempt) => backoffMs({ jitter: "none" }, attempt, 0))).toEqual([1000, 2000, 4000, 8000, 16000, 30000, 30000]);
+    expect([1, 2, 3, 4, 5, 6, 7].map((attempt) => backoffMs({ jitter: "none" }, attempt, 0))).toEqual([
+      1000, 2000, 4000, 8000, 16000, 30000, 30000,
+    ]);
     expect(backoffMs({ minMs: 3, factor: 1.5, jitter: "none" }, 2, 0)).toBe(5);
   });
 

@@ -36,7 +36,7 @@ const grantRuns = statement<GrantParams, { lease_id: string; run_id: string }>(
             join workspaces w on w.id = r.workspace_id
             join deployment_tasks t on t.id = r.deployment_task_id
            where exists (select from workers k where k.id = $worker_id and k.epoch = $epoch and k.state = 'active')
-             for update of w, r, q skip locked),
+             for no key update of w, r, q skip locked),
         mounted as (
           insert into workspace_mounts (id, org_id, project_id, environment_id, workspace_id, deployment_sandbox_id, base_version_id, worker_id, lease_id,
                                         fence, state, claim_attempt, last_heartbeat_at)
@@ -61,7 +61,16 @@ const grantRuns = statement<GrantParams, { lease_id: string; run_id: string }>(
 
 /** Queued deployments of a worker's group become build leases. */
 const grantBuilds = statement<
-  { worker_id: string; epoch: number; ttl_ms: number; worker_group: string; lease_ids: string[]; milli_cpu: number; memory_mib: number; disk_mib: number },
+  {
+    worker_id: string;
+    epoch: number;
+    ttl_ms: number;
+    worker_group: string;
+    lease_ids: string[];
+    milli_cpu: number;
+    memory_mib: number;
+    disk_mib: number;
+  },
   { lease_id: string; deployment_id: string; version: string; trace_id: string }
 >(
   "lease_grant_builds",
@@ -71,7 +80,7 @@ const grantBuilds = statement<
                    where d.state = 'queued' and e.worker_group = $worker_group
                      and exists (select from workers k where k.id = $worker_id and k.epoch = $epoch and k.state = 'active')
                    order by d.created_at, d.id limit cardinality($lease_ids::uuid[])
-                     for update of d skip locked) d),
+                     for no key update of d skip locked) d),
         given as (select p.*, l.lease_id from picked p join unnest($lease_ids::uuid[]) with ordinality as l (lease_id, n) using (n)),
         leased as (
           insert into leases (id, kind, deployment_id, worker_id, worker_epoch, fence, state, milli_cpu, memory_mib, disk_mib, deadline)
@@ -108,7 +117,7 @@ interface HeldParams {
 /** Locks the run only: for reports and the start of an attempt. */
 const heldRun = statement<HeldParams, HeldRun & { attempt_state: string; report_seq: number }>(
   "lease_held_run",
-  `select ${heldColumns}, a.state as attempt_state, a.report_seq ${heldSource} join run_attempts a on a.id = l.attempt_id where ${heldWhere} for update of r`,
+  `select ${heldColumns}, a.state as attempt_state, a.report_seq ${heldSource} join run_attempts a on a.id = l.attempt_id where ${heldWhere} for no key update of r`,
 );
 
 export interface EndingRun extends HeldRun {
@@ -121,34 +130,38 @@ export interface EndingRun extends HeldRun {
   workspace_state: string;
   mount_id: string | null;
   base_version_id: string | null;
+  /** A log stream ends with an unfinished line. */
+  log_tail_open: boolean;
 }
 
 /** Locks session, workspace and run: for what ends an attempt. */
 const endingRun = statement<HeldParams, EndingRun>(
   "lease_ending_run",
   `select ${heldColumns}, r.org_id, a.state as attempt_state, a.report_seq, s.state as session_state, s.expires_at as session_expires_at,
-          w.current_version_id as head_version_id, w.state as workspace_state, m.id as mount_id, m.base_version_id
+          w.current_version_id as head_version_id, w.state as workspace_state, m.id as mount_id, m.base_version_id,
+          exists (select from run_log_streams t where t.run_id = r.id and t.tail > 0) as log_tail_open
      ${heldSource}
      join run_attempts a on a.id = l.attempt_id
      join sessions s on s.id = r.session_id
      join workspaces w on w.id = r.workspace_id
      left join workspace_mounts m on m.workspace_id = w.id and m.lease_id = l.id and m.state in ('requested', 'mounting', 'mounted', 'unmounting')
     where ${heldWhere}
-      for update of s, w, r`,
+      for no key update of s, w, r`,
 );
 
 /** For whoever ends a lease without being its holder. */
 const endingRunByLease = statement<{ lease_id: string }, EndingRun>(
   "lease_ending_run_by_lease",
   `select ${heldColumns}, r.org_id, a.state as attempt_state, a.report_seq, s.state as session_state, s.expires_at as session_expires_at,
-          w.current_version_id as head_version_id, w.state as workspace_state, m.id as mount_id, m.base_version_id
+          w.current_version_id as head_version_id, w.state as workspace_state, m.id as mount_id, m.base_version_id,
+          exists (select from run_log_streams t where t.run_id = r.id and t.tail > 0) as log_tail_open
      ${heldSource}
      join run_attempts a on a.id = l.attempt_id
      join sessions s on s.id = r.session_id
      join workspaces w on w.id = r.workspace_id
      left join workspace_mounts m on m.workspace_id = w.id and m.lease_id = l.id and m.state in ('requested', 'mounting', 'mounted', 'unmounting')
     where l.id = $lease_id
-      for update of s, w, r`,
+      for no key update of s, w, r`,
 );
 
 /** A lease that is not of a run (a build, a mount of its own). */
@@ -182,13 +195,16 @@ export interface RenewedLease {
 }
 
 /** Only what is held, in time and of this epoch is renewed; the rest is stale. Rows are taken in id order. */
-const renew = statement<{ worker_id: string; epoch: number; ttl_ms: number; lease_ids: string[]; fences: number[]; active: (number | null)[] }, RenewedLease>(
+const renew = statement<
+  { worker_id: string; epoch: number; ttl_ms: number; lease_ids: string[]; fences: number[]; active: (number | null)[] },
+  RenewedLease
+>(
   "lease_renew",
   `with mine as (select l.id, x.active_ms
                    from unnest($lease_ids::uuid[], $fences::bigint[], $active::bigint[]) as x (id, fence, active_ms)
                    join leases l on l.id = x.id and l.fence = x.fence and l.worker_id = $worker_id and l.worker_epoch = $epoch
                   where l.state = 'held' and l.deadline > now()
-                  order by l.id for update of l)
+                  order by l.id for no key update of l)
    update leases l set deadline = now() + $ttl_ms * interval '1 millisecond', active_ms = greatest(l.active_ms, coalesce(mine.active_ms, 0))
      from mine where l.id = mine.id
    returning l.id, l.run_id`,
@@ -220,6 +236,37 @@ const overdue = statement<{ row_limit: number }, { id: string; kind: "run" | "bu
   "select id, kind from leases where state = 'held' and deadline <= now() order by deadline limit $row_limit",
 );
 
+export interface DirectiveRow {
+  id: string;
+  state: "held" | "released" | "expired" | "fenced";
+  cancel: { reason: string; force?: true } | null;
+  unmount: boolean;
+}
+
+/** What is wanted of a holder; a lease that was taken away while its holder may not know it yet is part of the answer. */
+const directives = statement<{ worker_id: string; lease_ids: string[] }, DirectiveRow>(
+  "lease_directives",
+  `select l.id, l.state, case when r.state = 'cancelling' then r.cancel end as cancel,
+          exists (select from workspace_mounts m where m.lease_id = l.id and m.workspace_id = r.workspace_id and m.stop_requested_at is not null
+                     and m.state in ('mounting', 'mounted')) as unmount
+     from leases l left join runs r on r.id = l.run_id
+    where l.id = any($lease_ids::uuid[]) and l.worker_id = $worker_id`,
+);
+
+/** Of one worker: what it holds, and what it lost within the last renewals. Indexes leases_worker_held and leases_worker_lost. */
+const ofWorker = statement<{ worker_id: string }, { id: string }>(
+  "lease_of_worker",
+  `select id from leases where worker_id = $worker_id and state = 'held'
+   union all
+   select id from leases where worker_id = $worker_id and state in ('expired', 'fenced') and ended_at > now() - interval '1 minute'`,
+);
+
+/** Who has a lease, and the lane that is freed with it. */
+const holder = statement<{ lease_id: string }, { worker_id: string; lane: string | null }>(
+  "lease_holder",
+  "select worker_id, lane from leases where id = $lease_id",
+);
+
 const nextDeadline = statement<Record<never, never>, { due_ms: number }>(
   "lease_next_deadline",
   "select (extract(epoch from (deadline - now())) * 1000)::float8 as due_ms from leases where state = 'held' order by deadline limit 1",
@@ -235,7 +282,12 @@ export interface WorkerSubject {
   epoch: number;
 }
 
-export const leaseGrantRuns = (tx: Tx, worker: WorkerSubject, grants: { runId: string; leaseId: string; mountId: string; attemptId: string }[], ttlMs: number) =>
+export const leaseGrantRuns = (
+  tx: Tx,
+  worker: WorkerSubject,
+  grants: { runId: string; leaseId: string; mountId: string; attemptId: string }[],
+  ttlMs: number,
+) =>
   tx.all(grantRuns, {
     worker_id: worker.workerId,
     epoch: worker.epoch,
@@ -246,7 +298,12 @@ export const leaseGrantRuns = (tx: Tx, worker: WorkerSubject, grants: { runId: s
     attempt_ids: grants.map((grant) => grant.attemptId),
   });
 
-export const leaseGrantBuilds = (tx: Tx, worker: WorkerSubject & { group: string }, leaseIds: string[], options: { ttlMs: number; milliCpu: number; memoryMib: number; diskMib: number }) =>
+export const leaseGrantBuilds = (
+  tx: Tx,
+  worker: WorkerSubject & { group: string },
+  leaseIds: string[],
+  options: { ttlMs: number; milliCpu: number; memoryMib: number; diskMib: number },
+) =>
   tx.all(grantBuilds, {
     worker_id: worker.workerId,
     epoch: worker.epoch,
@@ -262,7 +319,8 @@ export const leaseHeldRun = (tx: Tx, params: HeldParams) => tx.one(heldRun, para
 export const leaseEndingRun = (tx: Tx, params: HeldParams) => tx.one(endingRun, params);
 export const leaseEndingRunByLease = (tx: Tx, leaseId: string) => tx.one(endingRunByLease, { lease_id: leaseId });
 export const leaseGet = (on: Queryable, params: { lease_id: string; worker_id: string; fence: number }) => on.one(get, params);
-export const leaseUndelivered = (on: Queryable, worker: WorkerSubject, known: string[]) => on.all(undelivered, { worker_id: worker.workerId, epoch: worker.epoch, known });
+export const leaseUndelivered = (on: Queryable, worker: WorkerSubject, known: string[]) =>
+  on.all(undelivered, { worker_id: worker.workerId, epoch: worker.epoch, known });
 
 export interface Renewal {
   leaseId: string;
@@ -281,10 +339,20 @@ export const leaseRenew = (on: Queryable, worker: WorkerSubject, renewals: Renew
   });
 
 export const leaseAdopt = (tx: Tx, worker: WorkerSubject, held: { lease_id: string; fence: number }[], ttlMs: number) =>
-  tx.all(adopt, { worker_id: worker.workerId, epoch: worker.epoch, ttl_ms: ttlMs, lease_ids: held.map((item) => item.lease_id), fences: held.map((item) => item.fence) });
+  tx.all(adopt, {
+    worker_id: worker.workerId,
+    epoch: worker.epoch,
+    ttl_ms: ttlMs,
+    lease_ids: held.map((item) => item.lease_id),
+    fences: held.map((item) => item.fence),
+  });
 
 export const leaseOfOlderEpochs = (on: Queryable, worker: WorkerSubject, limit: number) =>
   on.all(ofOlderEpochs, { worker_id: worker.workerId, epoch: worker.epoch, row_limit: limit });
+export const leaseDirectives = (on: Queryable, workerId: string, leaseIds: string[]) =>
+  on.all(directives, { worker_id: workerId, lease_ids: leaseIds });
+export const leaseOfWorker = (on: Queryable, workerId: string) => on.all(ofWorker, { worker_id: workerId });
+export const leaseHolder = (tx: Tx, leaseId: string) => tx.one(holder, { lease_id: leaseId });
 export const leaseOverdue = (on: Queryable, limit: number) => on.all(overdue, { row_limit: limit });
 export const leaseNextDeadlineMs = async (on: Queryable) => (await on.one(nextDeadline, {}))?.due_ms;
 export const leasePrune = (on: Queryable, olderMs: number, limit: number) => on.run(prune, { older_ms: olderMs, row_limit: limit });

@@ -83,5 +83,7 @@ const list = statement<{ run_id: string; after: number; row_limit: number }, Run
 );
 
 /** For operations that append without changing the run otherwise; the run is locked. */
-export const runEventAppend = (tx: Queryable, run: EventSubject, events: readonly NewRunEvent[]) => tx.run(append, eventParams(run, events));
-export const runEventList = (on: Queryable, runId: string, after: number, limit: number) => on.all(list, { run_id: runId, after, row_limit: limit });
+export const runEventAppend = (tx: Queryable, run: EventSubject, events: readonly NewRunEvent[]) =>
+  tx.run(append, eventParams(run, events));
+export const runEventList = (on: Queryable, runId: string, after: number, limit: number) =>
+  on.all(list, { run_id: runId, after, row_limit: limit });

@@ -143,7 +143,8 @@ export interface LogChunkRow {
   observed_at: string;
 }
 
-const chunkColumns = "seq, stream, offset_start, offset_end, first_record, record_count, tail_before, lease_id, attempt_number, observed_seq, data, observed_at";
+const chunkColumns =
+  "seq, stream, offset_start, offset_end, first_record, record_count, tail_before, lease_id, attempt_number, observed_seq, data, observed_at";
 
 const bytesAfter = statement<{ run_id: string; after: number; row_limit: number }, LogChunkRow>(
   "run_log_bytes_after",
@@ -172,17 +173,23 @@ const recordChunks = statement<{ run_id: string; after: number; through: number 
     order by first_record limit 500`,
 );
 
-const spanOf = statement<{ run_id: string; stream: string; from_offset: number; to_offset: number }, { offset_start: number; data: Buffer }>(
+const spanOf = statement<
+  { run_id: string; stream: string; from_offset: number; to_offset: number },
+  { offset_start: number; data: Buffer }
+>(
   "run_log_span",
   `select offset_start, data from run_log_chunks
     where run_id = $run_id and stream = $stream and offset_end > $from_offset and offset_start < $to_offset and offset_end > offset_start order by offset_start`,
 );
 
 export const runLogStreams = (on: Queryable, runId: string) => on.all(streams, { run_id: runId });
-export const runLogBytesAfter = (on: Queryable, runId: string, after: number, limit: number) => on.all(bytesAfter, { run_id: runId, after, row_limit: limit });
-export const runLogBytesFrom = (on: Queryable, runId: string, stream: LogStream, from: number) => on.all(bytesFrom, { run_id: runId, stream, from_offset: from });
+export const runLogBytesAfter = (on: Queryable, runId: string, after: number, limit: number) =>
+  on.all(bytesAfter, { run_id: runId, after, row_limit: limit });
+export const runLogBytesFrom = (on: Queryable, runId: string, stream: LogStream, from: number) =>
+  on.all(bytesFrom, { run_id: runId, stream, from_offset: from });
 export const runLogLastByteChunk = async (on: Queryable, runId: string) => (await on.one(lastByteChunk, { run_id: runId }))?.seq ?? 0;
-export const runLogRecordChunks = (on: Queryable, runId: string, after: number, through: number) => on.all(recordChunks, { run_id: runId, after, through });
+export const runLogRecordChunks = (on: Queryable, runId: string, after: number, through: number) =>
+  on.all(recordChunks, { run_id: runId, after, through });
 /** Bytes [from, to) of a stream as the chunks that hold them. */
 export const runLogSpan = (on: Queryable, runId: string, span: { stream: LogStream; from: number; to: number }) =>
   on.all(spanOf, { run_id: runId, stream: span.stream, from_offset: span.from, to_offset: span.to });

@@ -13,7 +13,15 @@ export interface ReadyRun {
 }
 
 /** Puts a queued run into the queue: what it needs follows from its task's sandbox. */
-const enqueue = statement<{ run_id: string; gate: Gate; lane: string | null; delay_ms: number; resume: boolean; checkpoint_id: string | null; workspace_disk_mib: number }>(
+const enqueue = statement<{
+  run_id: string;
+  gate: Gate;
+  lane: string | null;
+  delay_ms: number;
+  resume: boolean;
+  checkpoint_id: string | null;
+  workspace_disk_mib: number;
+}>(
   "run_queue_insert",
   `insert into run_queue (run_id, environment_id, worker_group, workspace_id, lane, lane_limit, gate, resume, priority, ready_at, expires_at,
                           milli_cpu, memory_mib, disk_mib, image_ref, checkpoint_id)
@@ -40,7 +48,7 @@ const laneStepBack = statement<{ lane: string }>(
                      from run_queue where lane = $lane and gate in ('open', 'lane')),
         behind as (select q.run_id from run_queue q join ranked using (run_id)
                     where q.gate = 'open' and ranked.rank > (select count(*) from ranked where gate = 'open')
-                      for update of q skip locked)
+                      for no key update of q skip locked)
    update run_queue q set gate = 'lane' from behind where q.run_id = behind.run_id and q.gate = 'open'`,
 );
 
@@ -67,11 +75,22 @@ const workspaceAdmit = statement<{ workspace_id: string }, ReadyRun & { lane: st
    returning q.run_id, q.environment_id, q.worker_group, q.lane, q.gate`,
 );
 
+/** Runs that passed the gate of a workspace which has a live mount: back to that gate. */
+const stepBack = statement<{ run_ids: string[] }>(
+  "run_queue_step_back",
+  `update run_queue q set gate = 'workspace'
+     from (select run_id from run_queue o
+            where run_id = any($run_ids::uuid[]) and gate = 'open'
+              and exists (select from workspace_mounts m where m.workspace_id = o.workspace_id and m.state in ('requested', 'mounting', 'mounted', 'unmounting'))
+              for no key update skip locked) busy
+    where q.run_id = busy.run_id`,
+);
+
 /** Runs whose time has come go on to the gate of their workspace. */
 const undelay = statement<{ row_limit: number }, { workspace_id: string }>(
   "run_queue_undelay",
   `update run_queue q set gate = 'workspace'
-     from (select run_id from run_queue where gate = 'delayed' and ready_at <= now() order by ready_at limit $row_limit for update skip locked) due
+     from (select run_id from run_queue where gate = 'delayed' and ready_at <= now() order by ready_at limit $row_limit for no key update skip locked) due
     where q.run_id = due.run_id
    returning q.workspace_id`,
 );
@@ -89,6 +108,11 @@ const waitingLanes = statement<{ after: string; row_limit: number }, { lane: str
 const waitingWorkspaces = statement<{ after: string; row_limit: number }, { workspace_id: string }>(
   "run_queue_waiting_workspaces",
   "select distinct workspace_id from run_queue where gate = 'workspace' and workspace_id > $after::uuid order by workspace_id limit $row_limit",
+);
+
+const entry = statement<{ run_id: string }, { lane: string | null; expired: boolean }>(
+  "run_queue_get",
+  "select lane, coalesce(expires_at <= now(), false) as expired from run_queue where run_id = $run_id",
 );
 
 const expired = statement<{ row_limit: number }, { run_id: string; environment_id: string }>(
@@ -128,9 +152,12 @@ export async function runQueueLaneAdmit(tx: Tx, lane: string): Promise<ReadyRun[
 }
 
 export const runQueueWorkspaceAdmit = (tx: Tx, workspaceId: string) => tx.one(workspaceAdmit, { workspace_id: workspaceId });
+export const runQueueStepBack = (tx: Tx, runIds: string[]) => tx.run(stepBack, { run_ids: runIds });
 export const runQueueUndelay = (on: Queryable, limit: number) => on.all(undelay, { row_limit: limit });
 export const runQueueNextDelayMs = async (on: Queryable) => (await on.one(nextDelay, {}))?.due_ms;
 export const runQueueWaitingLanes = (on: Queryable, after: string, limit: number) => on.all(waitingLanes, { after, row_limit: limit });
-export const runQueueWaitingWorkspaces = (on: Queryable, after: string, limit: number) => on.all(waitingWorkspaces, { after, row_limit: limit });
+export const runQueueWaitingWorkspaces = (on: Queryable, after: string, limit: number) =>
+  on.all(waitingWorkspaces, { after, row_limit: limit });
+export const runQueueEntry = (tx: Tx, runId: string) => tx.one(entry, { run_id: runId });
 export const runQueueExpired = (on: Queryable, limit: number) => on.all(expired, { row_limit: limit });
 export const runQueueNextTtlMs = async (on: Queryable) => (await on.one(nextTtl, {}))?.due_ms;

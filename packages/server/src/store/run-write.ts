@@ -41,6 +41,11 @@ const endHolder = `lease as (update leases set state = $lease_state, ended_at = 
         mount as (update workspace_mounts set state = $mount_state, updated_at = now()
                    where workspace_id = (select workspace_id from runs where id = $run_id) and lease_id = $lease_id::uuid and state ${inStates(liveMountStates)})`;
 
+/** Whether another run waits for the workspace that was let go. */
+export interface Released {
+  workspace_wanted: boolean;
+}
+
 interface FinishParams extends EventParams, HolderEnd {
   session_id: string;
   outcome: RunOutcome;
@@ -53,7 +58,10 @@ interface FinishParams extends EventParams, HolderEnd {
   shard: number;
 }
 
-const finish = statement<FinishParams>(
+/** Read after the locks were granted: whoever puts a run at the workspace's gate later finds the mount ended. */
+const wanted = `returning exists (select from run_queue q where q.workspace_id = runs.workspace_id and q.gate = 'workspace') as workspace_wanted`;
+
+const finish = statement<FinishParams, Released>(
   "run_finish",
   `with appended as (${eventInsert} returning 1),
         ${endHolder},
@@ -70,7 +78,7 @@ const finish = statement<FinishParams>(
       set state = '${runTransitions.finish.to}', outcome = $outcome, output = $output::json, exit_code = $exit_code, failure = $failure::jsonb,
           active_ms = $active_ms, lease_id = null, parked_wait_id = null, cancel_due_at = null,
           event_seq = event_seq + (select count(*) from appended), finished_at = now(), updated_at = now()
-    where id = $run_id and state ${inStates(runTransitions.finish.from)}`,
+    where id = $run_id and state ${inStates(runTransitions.finish.from)} ${wanted}`,
 );
 
 interface RetryParams extends EventParams, HolderEnd {
@@ -117,7 +125,11 @@ export interface HolderEnding {
   mount: Exclude<MountState, "requested" | "mounting" | "mounted">;
 }
 
-const holder = (run: LockedRun, ending: HolderEnding): HolderEnd => ({ lease_id: run.lease_id, lease_state: ending.lease, mount_state: ending.mount });
+const holder = (run: LockedRun, ending: HolderEnding): HolderEnd => ({
+  lease_id: run.lease_id,
+  lease_state: ending.lease,
+  mount_state: ending.mount,
+});
 
 export const runStart = (tx: Tx, run: LockedRun, attemptId: string) => tx.run(start, { run_id: run.id, attempt_id: attemptId });
 
@@ -138,7 +150,7 @@ export interface Finish {
 const countShards = 16;
 
 export const runFinish = (tx: Tx, run: LockedRun, end: Finish) =>
-  tx.run(finish, {
+  tx.one(finish, {
     ...eventParams(run, end.events),
     ...holder(run, end.ending),
     session_id: run.session_id,

@@ -85,7 +85,10 @@ const list = statement<{ environment_id: string; states: string[]; outcomes: str
 );
 
 /** One session has few runs: its index first, the filter afterwards. */
-const listOfSession = statement<{ environment_id: string; session_id: string; states: string[]; outcomes: string[]; row_limit: number }, RunRow>(
+const listOfSession = statement<
+  { environment_id: string; session_id: string; states: string[]; outcomes: string[]; row_limit: number },
+  RunRow
+>(
   "run_list_of_session",
   `select ${columns}
      from runs r ${waits}
@@ -161,7 +164,7 @@ export const lockedRunColumns = `r.id, r.environment_id, r.session_id, r.workspa
 const lock = statement<{ environment_id: string; id: string }, LockedRun>(
   "run_lock",
   `select ${lockedRunColumns} from runs r join sessions s on s.id = r.session_id join workspaces w on w.id = r.workspace_id
-    where r.environment_id = $environment_id and r.id = $id for update of s, w, r`,
+    where r.environment_id = $environment_id and r.id = $id for no key update of s, w, r`,
 );
 
 export const runGet = (on: Queryable, environmentId: string, id: string) => on.one(get, { environment_id: environmentId, id });
@@ -183,8 +186,13 @@ export function runList(on: Queryable, { environmentId, status, sessionId, limit
   return sessionId === undefined ? on.all(list, params) : on.all(listOfSession, { ...params, session_id: sessionId });
 }
 
-export async function runCounts(on: Queryable, environmentId: string): Promise<{ states: Map<RunState, number>; outcomes: Map<RunOutcome, number> }> {
-  const [live, finished] = await Promise.all([on.all(liveCounts, { environment_id: environmentId }), on.all(outcomeCounts, { environment_id: environmentId })]);
+export async function runCounts(
+  on: Queryable,
+  environmentId: string,
+): Promise<{ states: Map<RunState, number>; outcomes: Map<RunOutcome, number> }> {
+  const [live, finished] = await Promise.all([
+    on.all(liveCounts, { environment_id: environmentId }),
+    on.all(outcomeCounts, { environment_id: environmentId }),
+  ]);
   return { states: new Map(live.map((row) => [row.state, row.count])), outcomes: new Map(finished.map((row) => [row.outcome, row.count])) };
 }
-

@@ -33,7 +33,13 @@ export interface SessionRow {
 }
 
 export function sessionFacts(row: SessionRow): SessionFacts {
-  return { state: row.state, pastExpiry: row.past_expiry, run: row.run_state, continuationPending: row.continuation_pending, waitOpen: row.wait_open };
+  return {
+    state: row.state,
+    pastExpiry: row.past_expiry,
+    run: row.run_state,
+    continuationPending: row.continuation_pending,
+    waitOpen: row.wait_open,
+  };
 }
 
 const columns = `s.id, s.org_id, s.project_id, s.environment_id, s.task_id, s.initial_deployment_id, s.active_deployment_id, s.external_id, s.fingerprint,
@@ -57,7 +63,7 @@ const byExternalId = statement<{ environment_id: string; external_id: string }, 
   `select ${columns} ${source} where s.environment_id = $environment_id and s.external_id = $external_id`,
 );
 
-const lock = statement<Address>("session_lock", `select from sessions s where ${addressed} for update`);
+const lock = statement<Address>("session_lock", `select from sessions s where ${addressed} for no key update`);
 const facts = statement<Address, SessionRow>("session_get_addressed", `select ${columns} ${source} where ${addressed}`);
 
 const listFilters = "($external_id::text is null or s.external_id = $external_id)";
@@ -72,7 +78,10 @@ const list = statement<{ environment_id: string; states: string[]; external_id: 
     order by s.updated_at desc, s.id desc limit $row_limit`,
 );
 
-const listOfTask = statement<{ environment_id: string; states: string[]; task_id: string; external_id: string | null; row_limit: number }, SessionRow>(
+const listOfTask = statement<
+  { environment_id: string; states: string[]; task_id: string; external_id: string | null; row_limit: number },
+  SessionRow
+>(
   "session_list_of_task",
   `select ${columns}
      from unnest($states::text[]) as wanted (state)
@@ -156,7 +165,7 @@ const putStartKey = statement<NewStartKey>(
 const pruneStartKeys = statement<{ row_limit: number }>(
   "session_start_key_prune",
   `delete from session_start_keys k
-    using (select environment_id, task_id, key_hash from session_start_keys where expires_at <= now() limit $row_limit for update skip locked) old
+    using (select environment_id, task_id, key_hash from session_start_keys where expires_at <= now() limit $row_limit for no key update skip locked) old
     where (k.environment_id, k.task_id, k.key_hash) = (old.environment_id, old.task_id, old.key_hash)`,
 );
 
@@ -216,6 +225,7 @@ export async function sessionEnd(tx: Tx, { id, state, error, terminalReason }: S
 
 export const sessionPastExpiry = (on: Queryable, limit: number) => on.all(pastExpiry, { row_limit: limit });
 export const sessionNextExpiryMs = async (on: Queryable) => (await on.one(nextExpiry, {}))?.due_ms ?? undefined;
-export const sessionStartKeyGet = (on: Queryable, key: { environment_id: string; task_id: string; key_hash: Buffer }) => on.one(startKey, key);
+export const sessionStartKeyGet = (on: Queryable, key: { environment_id: string; task_id: string; key_hash: Buffer }) =>
+  on.one(startKey, key);
 export const sessionStartKeyPut = (tx: Tx, row: NewStartKey) => tx.run(putStartKey, row);
 export const sessionStartKeyPrune = (on: Queryable, limit: number) => on.run(pruneStartKeys, { row_limit: limit });

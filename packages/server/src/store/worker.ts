@@ -73,6 +73,8 @@ const seen = statement<{ id: string; epoch: number }, { state: WorkerState }>(
   "update workers set last_seen_at = now() where id = $id and epoch = $epoch returning state",
 );
 
+const state = statement<{ id: string }, { state: WorkerState }>("worker_state", "select state from workers where id = $id");
+
 const setState = statement<{ id: string; state: WorkerState; from: string[] }>(
   "worker_set_state",
   "update workers set state = $state where id = $id and state = any($from::text[])",
@@ -119,13 +121,19 @@ const group = statement<{ worker_group: string; silent_ms: number }, GroupRow>(
 );
 
 export const workerEnrollmentGet = (on: Queryable, secretHash: Buffer) => on.one(enrollmentByHash, { secret_hash: secretHash });
-export const workerEnrollmentPut = (on: Queryable, row: { id: string; worker_group: string; secret_hash: Buffer }) => on.run(enrollmentPut, row);
-export const workerEnroll = (on: Queryable, row: { id: string; worker_group: string; name: string; credential_hash: Buffer; facts: string }) => on.one(enroll, row);
+export const workerEnrollmentPut = (on: Queryable, row: { id: string; worker_group: string; secret_hash: Buffer }) =>
+  on.run(enrollmentPut, row);
+export const workerEnroll = (
+  on: Queryable,
+  row: { id: string; worker_group: string; name: string; credential_hash: Buffer; facts: string },
+) => on.one(enroll, row);
 export const workerLogin = (on: Queryable, credentialHash: Buffer) => on.one(byCredential, { credential_hash: credentialHash });
 export const workerStart = (tx: Tx, row: StartParams) => tx.one(start, row);
 export const workerSeen = (on: Queryable, id: string, epoch: number) => on.one(seen, { id, epoch });
+export const workerState = async (on: Queryable, id: string) => (await on.one(state, { id }))?.state;
 export const workerSetState = (on: Queryable, id: string, event: keyof typeof workerTransitions) =>
   on.run(setState, { id, state: workerTransitions[event].to, from: [...workerTransitions[event].from] });
 export const workerSilent = (on: Queryable, silentMs: number, limit: number) => on.all(silent, { silent_ms: silentMs, row_limit: limit });
 export const workerLose = (on: Queryable, id: string, silentMs: number) => on.run(lose, { id, silent_ms: silentMs });
-export const workerGroup = (on: Queryable, workerGroup: string, silentMs: number) => on.one(group, { worker_group: workerGroup, silent_ms: silentMs });
+export const workerGroup = (on: Queryable, workerGroup: string, silentMs: number) =>
+  on.one(group, { worker_group: workerGroup, silent_ms: silentMs });

@@ -1,0 +1,53 @@
+/** What operations of the engine work with; put together once by `main/` (and by test/platform). */
+import type { Directive, MountLease, RunLease } from "@helmr/protocol/worker";
+import type { BlobStore } from "./blobs/port.ts";
+import type { Dispatch } from "./dispatch/port.ts";
+import type { LeaseLoss } from "./domain/lease.ts";
+import type { Hints } from "./hints.ts";
+import type { Keys } from "./secrets.ts";
+import type { Db, Tx } from "./store/db.ts";
+import type { LockedRun } from "./store/run.ts";
+import type { Gates } from "./operations/open-gates.ts";
+
+export interface EngineContext {
+  db: Db;
+  hints: Hints;
+  keys: Keys;
+  dispatch: Dispatch;
+  blobs: BlobStore;
+  gates: Gates;
+  hooks: EngineHooks;
+}
+
+/**
+ * Where other parts of the product join an operation, inside its transaction. Rows of session, workspace and run are locked; a hook may throw only what a
+ * statement throws.
+ */
+export interface EngineHooks {
+  /** A run has finished; its session may go on with the next one. */
+  runFinished: readonly ((tx: Tx, run: LockedRun) => Promise<void>)[];
+  /** A lease of a mount of its own (no run) was lost. */
+  loseMountLease(context: EngineContext, leaseId: string, loss: LeaseLoss): Promise<boolean>;
+  /** Directives of other parts: outcomes of waits, parking, processes, captures. */
+  readDirectives(context: EngineContext, leases: readonly { leaseId: string; openCalls: number[] }[]): Promise<Directive[]>;
+  /** What leases of mounts of their own carry. */
+  readMountLeases(context: EngineContext, leaseIds: string[]): Promise<MountLease[]>;
+  /** The checkpoint a resumed run begins from, with the outcome of its wait. */
+  readCheckpoint(context: EngineContext, checkpointId: string): Promise<NonNullable<RunLease["checkpoint"]>>;
+  /** A deployment becomes the current one of its environment (locked): declarative schedules follow. */
+  deploymentPromoted: readonly ((
+    tx: Tx,
+    promoted: { orgId: string; projectId: string; environmentId: string; deploymentId: string },
+  ) => Promise<void>)[];
+}
+
+/** Names of hints, in one place: who sends and who listens must agree. */
+export const topic = {
+  run: (id: string) => `run:${id}`,
+  logs: (runId: string) => `logs:${runId}`,
+  session: (id: string) => `session:${id}`,
+  deployment: (id: string) => `deployment:${id}`,
+  worker: (id: string) => `worker:${id}`,
+  /** A reconciler has something to look at. */
+  reconcile: (name: string) => `reconcile:${name}`,
+} as const;
