@@ -99,7 +99,14 @@ export async function writeArchive(directory: string, entries: readonly ArchiveE
       yield piece;
     }
   };
-  await Promise.all([pipeline(counted, createWriteStream(file, { mode: 0o600 })), packEntries(tar, directory, entries)]);
+  const [packed, written] = await Promise.allSettled([
+    packEntries(tar, directory, entries),
+    pipeline(counted, createWriteStream(file, { mode: 0o600 })),
+  ]);
+  // When a file is the reason the writer fails too, but only the packer knows which.
+  if (packed.status === "rejected") throw packed.reason;
+  if (written.status === "rejected")
+    throw new Failure(`the archive could not be written: ${reasonOf(written.reason)}`, { cause: written.reason });
   return { file, bytes, contentHash: `sha256:${hash.digest("hex")}`, entries };
 }
 

@@ -16,6 +16,8 @@ import { runProgram } from "./run-program.ts";
 export const configName = "helmr.config.ts";
 const evaluationMsMax = 30_000;
 const brand = "helmr.sdk.Config";
+/** With which Node ends when nothing is left that could settle a top-level await. */
+const unsettledAwaitCode = 13;
 
 export interface ProjectConfig {
   project: string;
@@ -143,12 +145,14 @@ function toldBy(text: string): Told | undefined {
   return JSON.parse(text) as Told;
 }
 
-/** The first frame of the stack inside the compiled file, traced back to the source. */
+/** The first frame of the stack that belongs to the project, traced back to the source. */
 function position(stack: string, map: SourceMap, directory: string): string {
   for (const match of stack.matchAll(/\[(?:eval1?|stdin)\]:(\d+):(\d+)/g)) {
     const found = map.findEntry(Number(match[1]) - 1, Number(match[2]) - 1);
     if (!("originalSource" in found) || found.originalSource.startsWith("helmr:")) continue;
     const file = path.relative(directory, path.resolve(directory, found.originalSource));
+    // Packages check what the config gives them: the mistake is where they were called.
+    if (file.startsWith("..") || file.includes("node_modules")) continue;
     return `${file}:${found.originalLine + 1}:${found.originalColumn + 1}`;
   }
   return configName;
@@ -156,6 +160,7 @@ function position(stack: string, map: SourceMap, directory: string): string {
 
 /** For a child that died without telling: the line of its output that says why. */
 function lastError(output: string, code: number): string {
+  if (code === unsettledAwaitCode) return "an await at its top level never settles";
   const lines = output.split(/\r?\n/).filter((line) => line.trim() !== "");
   const named = lines.find((line) => /^\w*Error\b.*:/.test(line));
   return oneLine(named ?? lines.at(-1) ?? `the process ended with exit code ${code}`);

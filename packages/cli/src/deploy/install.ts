@@ -1,5 +1,6 @@
 /** Installs what is missing with the project's own package manager (cli §5.2). */
-import { access, readFile } from "node:fs/promises";
+import { access, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { Failure, oneLine } from "../failure.ts";
 import type { Host } from "../host.ts";
@@ -19,6 +20,15 @@ export interface InstallOptions {
 export async function installMissing(project: ProjectPackage, options: InstallOptions): Promise<void> {
   const missing = await missingDependencies(project);
   if (missing.length === 0) return;
+  const temporary = await mkdtemp(path.join(tmpdir(), "helmr-install-"));
+  try {
+    await install(project, { ...options, temporary });
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+async function install(project: ProjectPackage, options: InstallOptions & { temporary: string }): Promise<void> {
   const [command, ...args] = await installCommand(project);
   const end = await runProgram({
     command,
@@ -50,13 +60,22 @@ function exists(file: string): Promise<boolean> {
   );
 }
 
-/** `@helmr/sdk` comes from the server, unless an .npmrc says otherwise: a variable would win over it. */
-async function registryVariable(directory: string, { host, apiUrl }: InstallOptions): Promise<Record<string, string>> {
+/**
+ * `@helmr/sdk` comes from the server, unless an .npmrc says otherwise. Both managers read the user's file from where npm is told to, so they
+ * get a copy with one more line. npm's own variable for a scope has a name that shells drop and that bun does not know.
+ */
+async function registryVariable(
+  directory: string,
+  { host, apiUrl, temporary }: InstallOptions & { temporary: string },
+): Promise<Record<string, string>> {
   const userFile = host.env["NPM_CONFIG_USERCONFIG"] ?? host.env["npm_config_userconfig"] ?? path.join(host.homeDirectory, ".npmrc");
-  for (const file of [path.join(directory, ".npmrc"), userFile]) {
-    if (hasScopeLine(await readFile(file, "utf8").catch(() => ""))) return {};
-  }
-  return { [`npm_config_${scopeKey}`]: registryUrl(apiUrl) };
+  const [own = "", users = ""] = await Promise.all(
+    [path.join(directory, ".npmrc"), userFile].map((file) => readFile(file, "utf8").catch(() => "")),
+  );
+  if (hasScopeLine(own) || hasScopeLine(users)) return {};
+  const copy = path.join(temporary, ".npmrc");
+  await writeFile(copy, `${users}\n${scopeLine(apiUrl)}\n`, { mode: 0o600 });
+  return { NPM_CONFIG_USERCONFIG: copy, npm_config_userconfig: copy };
 }
 
 export function registryUrl(apiUrl: string): string {
@@ -78,10 +97,6 @@ function installError(output: string): string {
   const said = (marked.length > 0 ? marked : lines.filter((line) => line !== "").slice(-3)).map((line) =>
     line.replace(/^npm (error|ERR!)\s*/i, ""),
   );
-  return oneLine(
-    said
-      .filter((line) => line !== "")
-      .slice(0, 6)
-      .join("; "),
-  ).slice(0, 600);
+  const telling = said.filter((line) => line !== "" && !/^(code \w+|\d{3})$/i.test(line));
+  return oneLine(telling.slice(0, 3).join("; ")).slice(0, 500);
 }

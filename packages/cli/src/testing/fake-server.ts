@@ -57,6 +57,7 @@ export class FakeServer {
 
   /** `GET /api/runs`. Several answers are given one after the other, the last one for ever. */
   on(route: string, ...answers: (FakeAnswer | Respond)[]): this {
+    this.#counts.delete(route);
     this.#routes.set(route, (request, count) => {
       const answer = answers[Math.min(count, answers.length - 1)] ?? {};
       return typeof answer === "function" ? answer(request, count) : answer;
