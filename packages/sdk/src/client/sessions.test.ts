@@ -17,6 +17,7 @@ import {
 import { streams } from "../running/streams.ts";
 import { countSchema } from "../testing/count-schema.ts";
 import { HelmrClient } from "./helmr-client.ts";
+import { retryAfterMs } from "./pending-retry.ts";
 import type { SessionsApi } from "./session-shapes.ts";
 
 vi.spyOn(console, "warn").mockImplementation(() => undefined);
@@ -373,4 +374,16 @@ test("a definition is checked for its direction, a name for its form", () => {
   expect(() => session.input(streams.output("x") as never)).toThrow('Stream "x" is an output stream and is used as an input stream');
   expect(() => session.output(streams.input("x") as never)).toThrow('Stream "x" is an input stream and is used as an output stream');
   expect(() => session.input("a/b")).toThrow("the name of an input stream must match");
+});
+
+test.each([
+  [null, 250],
+  ["", 250],
+  ["2", 2000],
+  ["0.5", 500],
+  ["0", 250],
+  ["Thu, 01 Jan 1970 00:00:00 GMT", 250],
+  ["soon", 250],
+])("Retry-After %j means %d ms", (header, ms) => {
+  expect(retryAfterMs(header)).toBe(ms);
 });

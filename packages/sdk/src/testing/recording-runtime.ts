@@ -14,7 +14,7 @@ export interface RecordingRuntime extends RunRuntime {
   readonly cancel: AbortController;
   /** The n-th call, from 0; fails when it was not made. */
   sent(index: number): RecordedCall;
-  uninstall(): void;
+  readonly uninstall: () => void;
 }
 
 /** Installed at once. With `answers` each call is answered by what the function gives. */
