@@ -1,0 +1,56 @@
+/** `helmr down`: ends everything an install started, the leftovers of killed parts included; `--purge` removes its state. */
+import { readdir, readFile, readlink } from "node:fs/promises";
+import { endProcess, identify, type ProcessId } from "./processes.ts";
+import { findState, purgeState, readJson, type StateLayout } from "./state.ts";
+import type { SupervisorRecord } from "./supervise.ts";
+import { rm } from "node:fs/promises";
+
+const supervisorGraceMs = 60_000;
+
+export async function down(stateDirectory: string, options: { purge: boolean; say: (line: string) => void }): Promise<void> {
+  const layout = await findState(stateDirectory);
+  const ended = await endInstall(layout);
+  options.say(ended === 0 ? "Nothing was running." : "Stopped.");
+  if (options.purge) {
+    await purgeState(layout);
+    options.say(`Removed ${layout.root}.`);
+  }
+}
+
+/** Returns how many processes were ended. */
+export async function endInstall(layout: StateLayout): Promise<number> {
+  let ended = 0;
+  const record = await readJson<SupervisorRecord>(layout.supervisor);
+  if (record && (await identify(record.pid))?.startTime === record.startTime) {
+    await endProcess(record, supervisorGraceMs);
+    ended += 1;
+  }
+  for (const leftover of await leftovers(layout)) {
+    await endProcess(leftover, 5_000);
+    ended += 1;
+  }
+  await rm(layout.supervisor, { force: true });
+  return ended;
+}
+
+/** Processes of this install that nobody supervises any more: they name its data directory on their command line or in their environment. */
+export async function leftovers(layout: StateLayout): Promise<ProcessId[]> {
+  const found: ProcessId[] = [];
+  for (const name of await readdir("/proc")) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid) || pid === process.pid || pid === process.ppid) continue;
+    if (!(await belongsTo(pid, layout.data))) continue;
+    const id = await identify(pid);
+    if (id) found.push(id);
+  }
+  return found;
+}
+
+async function belongsTo(pid: number, data: string): Promise<boolean> {
+  const executable = await readlink(`/proc/${pid}/exe`).catch(() => "");
+  const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+  if (/\/(postgres|qemu-system-[a-z0-9_]+)$/.test(executable)) return command.split("\0").some((argument) => argument.includes(`${data}/`));
+  if (!/\/node$/.test(executable)) return false;
+  const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
+  return environment.split("\0").some((entry) => entry === `HELMR_LOCAL_DATA=${data}`);
+}
