@@ -24,7 +24,8 @@ function __helmr_path
 end
 
 function __helmr_at
-    test (__helmr_path) = "$argv[1]"
+    set -l path (__helmr_path)
+    test "$path" = "$argv[1]"
 end
 
 set -g __helmr_paths ${levels
