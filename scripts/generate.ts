@@ -1,7 +1,10 @@
 /** `npm run generate`: every checked-in file that is made from others. With `--check` nothing is written and a difference fails. */
 import { runStep } from "./run-step.ts";
 
-const generators = [["node", "scripts/generate-openapi.ts"]];
+const generators = [
+  ["node", "scripts/generate-openapi.ts"],
+  ["node", "packages/sdk/src/node/api-listing.ts"],
+];
 
 const extra = process.argv.includes("--check") ? ["--check"] : [];
 for (const command of generators) {

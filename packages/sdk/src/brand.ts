@@ -21,7 +21,7 @@ export type BrandName =
   | "DefinitionRegistry"
   | "client.token";
 
-export function brandSymbol(name: BrandName): symbol {
+function brandSymbol(name: BrandName): symbol {
   return Symbol.for(`helmr.sdk.${name}`);
 }
 

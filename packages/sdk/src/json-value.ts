@@ -3,7 +3,7 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 export type JsonObject = { [key: string]: Json };
 
 /** A value that JSON cannot carry, or that is too large. */
-export class JsonValueError extends TypeError {
+class JsonValueError extends TypeError {
   override name = "JsonValueError";
 }
 

@@ -26,7 +26,7 @@ export function streamDeclarations(registry: DefinitionRegistry): StreamDeclarat
   return [...byName.values()];
 }
 
-export function streamFingerprint({ direction, name, schema }: StreamEntry): string {
+function streamFingerprint({ direction, name, schema }: StreamEntry): string {
   const vendor = schema.kind === "standard" ? schema.vendor : null;
   return `sha256:${sha256Hex(JSON.stringify({ direction, kind: schema.kind, name, vendor }))}`;
 }

@@ -3,7 +3,7 @@ import { DefinitionError } from "../errors.ts";
 import { shown } from "../json-value.ts";
 
 /** Not for a workspace or an absolute secret path, nor anything below. */
-export const reservedPaths = ["/dev", "/opt/helmr", "/proc", "/run", "/sys", "/tmp", "/.helmr-old-root"] as const;
+const reservedPaths = ["/dev", "/opt/helmr", "/proc", "/run", "/sys", "/tmp", "/.helmr-old-root"] as const;
 
 /** The reserved path that a path is equal to or below. */
 export function reservedPathOf(path: string): string | undefined {

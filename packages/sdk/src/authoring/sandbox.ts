@@ -4,7 +4,7 @@ import { DefinitionError } from "../errors.ts";
 import { type ImageBuilder, type ImageData, imageData } from "./image.ts";
 import { workspacePath } from "./guest-path.ts";
 
-export interface SandboxResources {
+interface SandboxResources {
   /** Whole cores. */
   readonly cpu?: number | string;
   /** `512Mi`, `4Gi`, or a whole number of MiB. */

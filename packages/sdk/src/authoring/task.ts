@@ -47,7 +47,7 @@ export interface TaskConfigWithoutPayload<O> extends TaskSettings {
 export type TaskConfig<P, O, I = P> = [P] extends [NoPayload] ? TaskConfigWithoutPayload<O> : TaskConfigWithPayload<P, O, I>;
 
 /** The first line is for `any`: a task of whatever payload. */
-export type TaskRun<P, O> = 0 extends 1 & P
+type TaskRun<P, O> = 0 extends 1 & P
   ? // oxlint-disable-next-line typescript/no-explicit-any -- nothing else is both callable and assignable from every run function
     (...values: any[]) => O | Promise<O>
   : [P] extends [NoPayload]

@@ -109,7 +109,7 @@ export interface WorkspaceExecListOptions extends RequestOptions {
   readonly limit?: number;
 }
 
-export interface WorkspaceExecWaitOptions extends RequestOptions {
+interface WorkspaceExecWaitOptions extends RequestOptions {
   readonly pollIntervalMs?: number;
 }
 

@@ -50,7 +50,7 @@ export interface LogSnapshot {
   readonly truncated: boolean;
 }
 
-export interface RunLogRecord {
+interface RunLogRecord {
   readonly id: string;
   readonly at: string;
   readonly stream: "stdout" | "stderr" | "logger";
@@ -163,7 +163,7 @@ export interface SubscribeRunEventsOptions extends RequestOptions {
   readonly cursor?: number;
 }
 
-export interface ListRunLogRecordsOptions extends RequestOptions {
+interface ListRunLogRecordsOptions extends RequestOptions {
   readonly cursor?: number;
   readonly limit?: number;
 }

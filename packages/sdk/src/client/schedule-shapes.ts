@@ -2,7 +2,7 @@
 import type { QueueDefinition } from "../authoring/queue.ts";
 import type { RequestOptions } from "./request-options.ts";
 
-export interface ScheduleRunOptions {
+interface ScheduleRunOptions {
   readonly queue?: string | { readonly name?: string } | QueueDefinition;
   readonly concurrencyKey?: string;
   readonly priority?: number;

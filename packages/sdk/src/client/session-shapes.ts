@@ -180,7 +180,7 @@ export interface OpenSessionByExternalIdApi extends OpenSessionMethods {
 export type OpenSessionHandle = OpenSessionApi | OpenSessionByExternalIdApi;
 
 /** A task without payload is started with two arguments, one with payload with three. */
-export type StartArguments<T, Options> = T extends { readonly "~helmr.types"?: { readonly payload: infer P } }
+type StartArguments<T, Options> = T extends { readonly "~helmr.types"?: { readonly payload: infer P } }
   ? 0 extends 1 & P
     ? [options: Options] | [payload: unknown, options: Options]
     : [P] extends [NoPayload]

@@ -6,7 +6,7 @@ import type { WaitHandle, WaitJson } from "../running/wait-handle.ts";
 import type { WaitOptions } from "../running/wait-options.ts";
 import type { RequestOptions } from "./request-options.ts";
 
-export type TokenStatus = "pending" | "completed" | "expired" | "cancelled";
+type TokenStatus = "pending" | "completed" | "expired" | "cancelled";
 
 export interface Token {
   readonly id: string;

@@ -1,6 +1,6 @@
 /**
- * `api.md`: the public surface as text, so that every change of it shows in a review. `npm run generate -w packages/sdk` writes it; a test
- * compares it with what the sources say now.
+ * `api.md`: the public surface as text, so that every change of it shows in a review. `npm run generate` writes it; with `--check` it only
+ * compares, and so does a test.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { emitDeclarations } from "./declarations.ts";
@@ -13,7 +13,7 @@ export async function apiListing(): Promise<string> {
   const files = [...declarations].filter(([path]) => path !== "index.d.ts").sort(([left], [right]) => (left < right ? -1 : 1));
   return [
     "# Public surface of @helmr/sdk",
-    "Generated from the sources by `npm run generate -w packages/sdk`; do not edit. The entry exports exactly the names below; what else the declarations mention has no name of its own for users.",
+    "Generated from the sources by `npm run generate`; do not edit. The entry exports exactly the names below; what else the declarations mention has no name of its own for users.",
     `## Values (${names.values.length})`,
     names.values.map((name) => `\`${name}\``).join(", "),
     `## Types (${names.types.length})`,
@@ -45,4 +45,11 @@ export function exportedNames(source: string): ExportedNames {
   return names;
 }
 
-if (import.meta.main) await writeFile(listingUrl, await apiListing());
+if (import.meta.main) {
+  const listing = await apiListing();
+  if (!process.argv.includes("--check")) await writeFile(listingUrl, listing);
+  else if ((await readFile(listingUrl, "utf8")) !== listing) {
+    console.error("packages/sdk/api.md does not say what the sources say: run npm run generate");
+    process.exitCode = 1;
+  }
+}

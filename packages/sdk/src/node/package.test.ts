@@ -55,7 +55,7 @@ test("the entry exports exactly the names of the contract", async () => {
   expect(Object.keys(sdk).sort()).toEqual(sorted(contractNames.values));
 });
 
-test("api.md says what the sources say (npm run generate -w packages/sdk)", async () => {
+test("api.md says what the sources say (npm run generate)", async () => {
   expect(await readFile(listingUrl, "utf8")).toBe(await apiListing());
 }, 60_000);
 

@@ -1,7 +1,7 @@
 /** The other side of the run runtime port, for tests: keeps what was called and lets the test answer. It has no behaviour of its own. */
 import { type LogEntry, type OpenCall, type ProgramCall, type RunRuntime, installRuntime, runRuntimeVersion } from "../running/port.ts";
 
-export interface RecordedCall {
+interface RecordedCall {
   readonly callId: number;
   readonly call: ProgramCall;
   readonly answer: (value: unknown) => void;
