@@ -3,12 +3,14 @@
  *
  *   supervisor.js   trusted half, Node of the substrate
  *   program.mjs     runs a task, in the image's Node (20 or newer)
- *   indexer.mjs     loads a project's modules in a build guest, in the image's Node
- *   build.mjs       compiles and indexes a project, loaded by the supervisor
+ *   build.mjs       trusted half of a deployment build, loaded by the supervisor
+ *   builder.mjs     compiles a project and loads its modules, in the image's Node
+ *   sdk/            the package @helmr/sdk, which every compiled task contains
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { sdkPackageFiles } from "@helmr/sdk/pack";
 import { build, type BuildOptions } from "esbuild";
 
 export interface GuestFile {
@@ -19,13 +21,29 @@ export interface GuestFile {
 
 const source = (path: string) => fileURLToPath(new URL(`src/${path}`, import.meta.url));
 
+const requireBanner =
+  'import { createRequire } from "node:module"; const require = createRequire(import.meta.url); const __filename = import.meta.filename, __dirname = import.meta.dirname;';
+
 const entries: { name: string; entry: string; options: BuildOptions }[] = [
   { name: "supervisor.js", entry: source("supervisor/main.ts"), options: { target: "node24" } },
   // What is parsed at every start of a task is kept short.
+  { name: "build.mjs", entry: source("build/main.ts"), options: { target: "node24" } },
+  // esbuild's own library is CommonJS.
+  { name: "builder.mjs", entry: source("build/builder.ts"), options: { target: "node20", banner: { js: requireBanner } } },
   { name: "program.mjs", entry: source("program/main.ts"), options: { target: "node20", minifySyntax: true, minifyWhitespace: true } },
 ];
 
 export async function bundleGuest(): Promise<GuestFile[]> {
+  return [...(await guestBundles()), ...(await sdkFiles())];
+}
+
+/** Nothing in a guest reads declarations. */
+export async function sdkFiles(): Promise<GuestFile[]> {
+  const files = [...(await sdkPackageFiles())].filter(([path]) => !path.endsWith(".d.ts"));
+  return files.map(([path, data]) => ({ name: `sdk/${path}`, data }));
+}
+
+export function guestBundles(): Promise<GuestFile[]> {
   return Promise.all(
     entries.map(async ({ name, entry, options }) => {
       const result = await build({

@@ -19,6 +19,10 @@ export interface GuestPlaces {
   /** As the task sees them. */
   taskTree: string;
   programFile: string;
+  builderFile: string;
+  compiler: string;
+  /** The SDK's package, for the supervisor and for the tenant. */
+  sdk: { supervisor: string; tenant: string };
 }
 
 export const guestPlaces: GuestPlaces = {
@@ -27,6 +31,9 @@ export const guestPlaces: GuestPlaces = {
   devices: { scratch: "/dev/vdc", workspace: "/dev/vdd", task: "/dev/vde" },
   taskTree: "/opt/helmr-task",
   programFile: "/opt/helmr/lib/program.mjs",
+  builderFile: "/opt/helmr/lib/builder.mjs",
+  compiler: "/opt/helmr/bin/esbuild",
+  sdk: { supervisor: "/opt/helmr/lib/sdk", tenant: "/opt/helmr/lib/sdk" },
 };
 
 export const sourceDirectory = ".helmr/deployment-source";

@@ -1,11 +1,13 @@
 /** A whole guest on the host's own kernel: the real supervisor and the real program, without a machine around them. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { createRequire } from "node:module";
+import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { RunEnded, RunStartRequest } from "@helmr/protocol/guest";
-import { build } from "esbuild";
-import { bundleGuest } from "../../build.ts";
+import * as esbuild from "esbuild";
+import { guestBundles, sdkFiles, type GuestFile } from "../../build.ts";
+import { build } from "../build/main.ts";
 import { localTool, type LocalTool } from "./local-tool.fixture.ts";
 import { Supervisor } from "./supervisor.ts";
 import { type HostRequest, TestHost } from "./test-host.fixture.ts";
@@ -25,44 +27,71 @@ export interface TestGuest extends LocalTool {
 }
 
 let libraryOnce: Promise<string> | undefined;
+let sdkOnce: Promise<void> | undefined;
 
 /** The bundles, made once per test process. */
 function library(): Promise<string> {
   libraryOnce ??= (async () => {
     const directory = mkdtempSync(join(tmpdir(), "helmr-guest-lib-"));
-    for (const file of await bundleGuest()) {
-      mkdirSync(join(directory, file.name, ".."), { recursive: true });
-      writeFileSync(join(directory, file.name), file.data);
-    }
     process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+    writeFiles(directory, await guestBundles());
     return directory;
   })();
   return libraryOnce;
 }
 
-export async function testGuest(): Promise<TestGuest> {
+function writeFiles(directory: string, files: readonly GuestFile[]): void {
+  for (const file of files) {
+    mkdirSync(join(directory, file.name, ".."), { recursive: true });
+    writeFileSync(join(directory, file.name), file.data);
+  }
+}
+
+/** A guest that builds: its task tree is at the same path for the supervisor and for the tenant, because nothing changes the root. */
+export async function testBuildGuest(): Promise<TestGuest & { tree: string }> {
+  const lib = await library();
+  sdkOnce ??= sdkFiles().then((files) => writeFiles(lib, files));
+  await sdkOnce;
+  const guest = await testGuest({ root: "/" });
+  const tree = mkdtempSync(join(tmpdir(), "helmr-task-"));
+  const { username } = userInfo();
+  await guest.attach({
+    disks: { scratch: "disk", workspace: { path: tree }, task: false },
+    image: { env: { PATH: process.env["PATH"] ?? "" }, workdir: "/", user: username },
+  });
+  const dispose = () => {
+    guest.dispose();
+    rmSync(tree, { recursive: true, force: true });
+  };
+  return { ...guest, tree, dispose };
+}
+
+export async function testGuest(options: { root?: string } = {}): Promise<TestGuest> {
   const base = mkdtempSync(join(tmpdir(), "helmr-guest-"));
-  const root = join(base, "root");
-  const workspace = join(root, "workspace");
+  const root = options.root ?? join(base, "root");
+  const workspace = join(base, "root/workspace");
   const tree = join(base, "tree");
-  for (const path of [
+  const directories = [
     workspace,
-    join(root, "etc"),
+    join(base, "root/etc"),
     join(tree, ".helmr/compiled"),
     join(tree, ".helmr/deployment-source"),
     join(base, "scratch"),
-  ]) {
-    mkdirSync(path, { recursive: true });
-  }
-  writeFileSync(join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1000::/home/node:/bin/sh\n");
-  writeFileSync(join(root, "etc/group"), "root:x:0:\nnode:x:1000:\n");
+  ];
+  for (const path of directories) mkdirSync(path, { recursive: true });
+  writeFileSync(join(base, "root/etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1000::/home/node:/bin/sh\n");
+  writeFileSync(join(base, "root/etc/group"), "root:x:0:\nnode:x:1000:\n");
   const local = localTool(root);
+  const lib = await library();
   const places = {
     root,
     scratch: join(base, "scratch"),
     devices: { scratch: "/dev/vdc", workspace: "/dev/vdd", task: "/dev/vde" },
     taskTree: tree,
-    programFile: join(await library(), "program.mjs"),
+    programFile: join(lib, "program.mjs"),
+    builderFile: join(lib, "builder.mjs"),
+    compiler: createRequire(import.meta.url).resolve("@esbuild/linux-x64/bin/esbuild"),
+    sdk: { supervisor: join(lib, "sdk"), tenant: join(lib, "sdk") },
   };
   const supervisor = new Supervisor({
     version: "test",
@@ -71,7 +100,7 @@ export async function testGuest(): Promise<TestGuest> {
     groups: local.groups,
     tenantGroup: "tenant",
     places,
-    loadBuilder: () => Promise.reject(new Error("no builder here")),
+    loadBuilder: async () => build,
   });
   const host = new TestHost();
   host.connect(supervisor.link);
@@ -133,7 +162,7 @@ const resolveDir = fileURLToPath(new URL("../..", import.meta.url));
 export async function compile(source: string, outfile: string): Promise<void> {
   const prelude = 'import { task, sandbox, logger, streams, timers, tokens, metadata } from "@helmr/sdk"; const box = sandbox("box");';
   const declared = `${prelude} const declare = (run: (ctx: any) => unknown) => task({ id: "example", sandbox: box, run } as never);\n${source}`;
-  await build({
+  await esbuild.build({
     stdin: { contents: declared, resolveDir, loader: "ts", sourcefile: "tasks/example.ts" },
     bundle: true,
     format: "esm",

@@ -3,7 +3,7 @@
  * control groups. A group is a process group of the host; a frozen one is stopped.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Duplex } from "node:stream";
 import type { ControlGroups, GroupMemory } from "./control-group.ts";
@@ -123,6 +123,21 @@ function signalGroup(pid: number, signal: number | NodeJS.Signals): boolean {
   }
 }
 
+/** Members of these process groups; what has ended and only waits for its parent does not count. */
+function isAlive(groups: ReadonlySet<number>): boolean {
+  return readdirSync("/proc").some((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    let text: string;
+    try {
+      text = readFileSync(`/proc/${name}/stat`, "utf8");
+    } catch {
+      return false;
+    }
+    const [state, , group] = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return groups.has(Number(group)) && state !== "Z" && state !== "X";
+  });
+}
+
 function signalAll(leaders: Map<string, Set<number>>, signal: NodeJS.Signals): void {
   for (const group of leaders.values()) for (const pid of group) signalGroup(pid, signal);
 }
@@ -134,7 +149,7 @@ function localGroups(leaders: Map<string, Set<number>>, memory: () => GroupMemor
     },
     emptied: async () => {
       for (let tries = 0; tries < 500; tries += 1) {
-        if (![...(leaders.get(name) ?? [])].some((pid) => signalGroup(pid, 0))) return true;
+        if (!isAlive(leaders.get(name) ?? new Set())) return true;
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
       return false;

@@ -27,6 +27,8 @@ export interface ExtractOptions extends TarLimits {
   owner: { uid: number; gid: number };
   /** For all files; absent: as in the archive. */
   modifiedSeconds?: number;
+  /** Of a mode only whether a file can be executed. */
+  plainModes?: boolean;
 }
 
 /** Feed it the archive, then `finish`; `abort` closes what is open. */
@@ -74,7 +76,7 @@ export class TarExtractor {
       if (entry.kind === "directory") {
         if (present === "other") unlinkSync(place.path);
         if (present !== "directory") mkdirSync(place.path);
-        setDirectory(place.path, entry.mode, owner);
+        setDirectory(place.path, this.mode(entry), owner);
         return;
       }
       if (present === "directory")
@@ -91,9 +93,14 @@ export class TarExtractor {
 
   private create(place: Place, entry: TarEntry): number {
     const fd = openSync(place.path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
-    fchmodSync(fd, entry.mode & 0o777);
+    fchmodSync(fd, this.mode(entry));
     fchownSync(fd, this.options.owner.uid, this.options.owner.gid);
     return fd;
+  }
+
+  private mode(entry: TarEntry): number {
+    if (this.options.plainModes !== true) return entry.mode & 0o777;
+    return entry.kind === "directory" || (entry.mode & 0o111) !== 0 ? 0o755 : 0o644;
   }
 
   private async append(chunk: Uint8Array): Promise<void> {
@@ -113,7 +120,7 @@ export class TarExtractor {
 function setDirectory(path: string, mode: number, owner: ExtractOptions["owner"]): void {
   const fd = openSync(path, constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
-    fchmodSync(fd, mode & 0o777);
+    fchmodSync(fd, mode);
     fchownSync(fd, owner.uid, owner.gid);
   } finally {
     closeSync(fd);
