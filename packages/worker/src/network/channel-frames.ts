@@ -31,6 +31,7 @@ export interface FrameSink {
 }
 
 const headerBytes = 9;
+export const frameHeaderBytes = headerBytes;
 const countedHeaderBytes = 5;
 
 /** Lengths of bodies that a guest may send. */
@@ -190,18 +191,20 @@ const emptyBody = Buffer.alloc(0);
 
 export function encodeFrame(kind: number, connection: number, body: Uint8Array = emptyBody): Buffer {
   const frame = Buffer.allocUnsafe(headerBytes + body.length);
-  frame.writeUInt32BE(countedHeaderBytes + body.length, 0);
-  frame.writeUInt8(kind, 4);
-  frame.writeUInt32BE(connection, 5);
+  writeFrameHeader(frame, { kind, connection, bodyBytes: body.length });
   frame.set(body, headerBytes);
   return frame;
 }
 
+export function writeFrameHeader(frame: Buffer, header: { kind: number; connection: number; bodyBytes: number }): void {
+  frame.writeUInt32BE(countedHeaderBytes + header.bodyBytes, 0);
+  frame.writeUInt8(header.kind, 4);
+  frame.writeUInt32BE(header.connection, 5);
+}
+
 export function encodeCredit(connection: number, bytes: number): Buffer {
   const frame = Buffer.allocUnsafe(headerBytes + 4);
-  frame.writeUInt32BE(countedHeaderBytes + 4, 0);
-  frame.writeUInt8(networkKinds.credit, 4);
-  frame.writeUInt32BE(connection, 5);
+  writeFrameHeader(frame, { kind: networkKinds.credit, connection, bodyBytes: 4 });
   frame.writeUInt32BE(bytes, headerBytes);
   return frame;
 }

@@ -132,7 +132,7 @@ export class GuestChannel {
   private makeHome(): ConnectionHome {
     return {
       hasRoom: () => !this.full,
-      write: (frame) => this.write(frame),
+      write: (frame, done) => this.write(frame, done),
       closed: (connection) => {
         this.connections.delete(connection.id);
       },
@@ -153,7 +153,7 @@ export class GuestChannel {
   }
 
   /** Frames of one callback leave together. */
-  private write(frame: Buffer): void {
+  private write(frame: Buffer, done?: () => void): void {
     if (this.ended || this.epoch === 0) return;
     if (!this.corked) {
       this.corked = true;
@@ -164,7 +164,7 @@ export class GuestChannel {
         this.updateRoom();
       });
     }
-    this.stream.write(frame);
+    this.stream.write(frame, done);
     if (!this.full && this.stream.writableLength >= networkLimits.outgoingRoomBytes) this.updateRoom();
   }
 

@@ -11,6 +11,7 @@
 import { networkKinds, networkRefusals, networkWindowBytes } from "@helmr/protocol/guest";
 import type { IpAddress } from "./ip-address.ts";
 import { ChannelViolation, encodeCredit, encodeFrame } from "./channel-frames.ts";
+import { encodeData } from "./data-frames.ts";
 import { networkLimits } from "./limits.ts";
 
 export interface FarEnd {
@@ -30,7 +31,8 @@ export interface FarEnd {
 /** What a connection needs of its channel. */
 export interface ConnectionHome {
   hasRoom(): boolean;
-  write(frame: Buffer): void;
+  /** `done` is called when the stream needs the frame no more. */
+  write(frame: Buffer, done?: () => void): void;
   closed(connection: GuestConnection): void;
 }
 
@@ -97,7 +99,8 @@ export class GuestConnection {
   send(bytes: Uint8Array): void {
     if (this.phase !== "open" || this.hostEnded || bytes.length === 0) return;
     this.credit -= bytes.length;
-    this.home.write(encodeFrame(networkKinds.data, this.id, bytes));
+    const { frame, done } = encodeData(this.id, bytes);
+    this.home.write(frame, done);
     this.updateReading();
   }
 

@@ -8,6 +8,9 @@ export const networkLimits = {
   /** What waits for the guest to read it: above `roomBytes` no far end is read, above `controlBytes` the guest is not read either. */
   outgoingRoomBytes: 512 * KiB,
   outgoingControlBytes: 1 * MiB,
+  /** Frames from this size on are written into buffers that are kept for the next ones, so many of them. */
+  reuseFromBytes: 16 * KiB,
+  idleFrameBuffers: 64,
   /** One read of a far end. A far end is read only while the guest takes this much, so nothing read ever has to be kept. */
   readBytes: 64 * KiB,
   /** CREDIT is sent when this much was taken, so that a full window costs four frames. */

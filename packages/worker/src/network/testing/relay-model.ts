@@ -119,6 +119,8 @@ export class ModelConnection extends Duplex {
   private hostEnded = false;
   private guestEnded = false;
   private unread: Buffer[] = [];
+  private isOpen = false;
+  private sendEnd: (() => void) | null = null;
 
   constructor(relay: RelayModel, id: number) {
     super({ allowHalfOpen: true, readableHighWaterMark: 65_536, writableHighWaterMark: 65_536, emitClose: true });
@@ -146,6 +148,9 @@ export class ModelConnection extends Duplex {
     switch (kind) {
       case networkKinds.opened:
         this.decide("opened");
+        this.isOpen = true;
+        if (this.sendEnd) this.sendEnd();
+        else this.flush();
         return;
       case networkKinds.refused:
         this.decide(
@@ -186,10 +191,13 @@ export class ModelConnection extends Duplex {
   }
 
   override _final(done: () => void): void {
-    this.guestEnded = true;
-    this.relay.send(networkKinds.end, this.id);
-    this.leaveWhenEnded();
-    done();
+    this.sendEnd = () => {
+      this.guestEnded = true;
+      this.relay.send(networkKinds.end, this.id);
+      this.leaveWhenEnded();
+      done();
+    };
+    if (this.isOpen) this.sendEnd();
   }
 
   private wanted = false;
@@ -208,7 +216,7 @@ export class ModelConnection extends Duplex {
   }
 
   private flush(): void {
-    if (!this.waiting) return;
+    if (!this.waiting || !this.isOpen) return;
     let { chunk } = this.waiting;
     while (chunk.length > 0 && this.credit > 0) {
       const length = Math.min(chunk.length, this.credit, networkDataBytesMax);
