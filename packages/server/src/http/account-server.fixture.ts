@@ -1,31 +1,22 @@
 /** For tests: the routes of accounts on a real socket over a real database, with an outbox that keeps its mails. */
 import type { AddressInfo } from "node:net";
-import { testDatabase } from "@helmr/test/services";
-import { type AccountConfig, accountSettings } from "../account-settings.ts";
-import { type Hints, openHints } from "../hints.ts";
-import { generateKeyRing } from "../key-ring.ts";
-import { type Mail, openOutbox } from "../mail/outbox.ts";
-import type { AccountContext } from "../account-context.ts";
-import { openKeys } from "../secrets.ts";
-import { type Db, openDb } from "../store/db.ts";
+import type { AccountConfig } from "../account-settings.ts";
+import type { Mail } from "../mail/outbox.ts";
+import { type Accounts, openAccounts } from "../operations/accounts.fixture.ts";
 import { addAccountRoutes } from "./api/accounts.ts";
 import { createApp, refuseOtherMethods } from "./app.ts";
 import { openAuthenticator } from "./auth/authenticate.ts";
 import { createRoutes } from "./route.ts";
 
-export interface AccountServer {
-  context: AccountContext;
-  db: Db;
-  hints: Hints;
-  databaseUrl: string;
+export interface AccountServer extends Accounts {
+  /** Origin of the public URL: what a browser sends. */
   origin: string;
-  mails: Mail[];
-  /** One request; `origin` defaults to our own when a cookie is sent, as a browser does. */
+  /** One request; the Origin header is our own when a cookie is sent, as a browser does it. */
   call(method: string, path: string, options?: CallOptions): Promise<Answered>;
-  close(): Promise<void>;
 }
 
 export interface CallOptions {
+  /** Sent as JSON, or as it is when it is a text. */
   body?: unknown;
   cookie?: string;
   bearer?: string;
@@ -41,99 +32,57 @@ export interface Answered {
   cookies: string[];
 }
 
-export interface ServerOptions extends Partial<AccountConfig> {
-  /** A database of another server, to stand beside it. */
-  databaseUrl?: string;
-  onQuery?: (statement: string) => void;
-}
-
-const defaults: AccountConfig = {
-  mode: "self_hosted",
-  publicUrl: "http://localhost:8787",
-  host: "127.0.0.1",
-  corsOrigins: [],
-  setupToken: "s3tup-token",
-  magicLinkDebug: false,
-  githubClientId: "",
-  githubClientSecret: "",
-  githubUrl: "https://github.invalid",
-  githubApiUrl: "https://api.github.invalid",
-};
-
-export async function startAccountServer(options: ServerOptions = {}): Promise<AccountServer> {
-  const { databaseUrl, onQuery, ...config } = options;
-  const database = databaseUrl === undefined ? await testDatabase() : undefined;
-  const url = databaseUrl ?? database?.url ?? "";
-  const db = openDb({
-    url,
-    poolSize: 10,
-    ...(onQuery ? { intercept: (statement, phase) => phase === "before" && onQuery(statement) } : {}),
-  });
-  const hints = await openHints(null);
-  const mails: Mail[] = [];
-  const outbox = openOutbox({
-    transport: { send: async (mail) => void mails.push(mail), close: async () => undefined },
-    report: () => undefined,
-  });
-  const settings = accountSettings({ ...defaults, ...config });
-  const context: AccountContext = { db, hints, keys: openKeys(generateKeyRing()), outbox, settings };
-  const authenticator = openAuthenticator(context);
+export async function startAccountServer(config: Partial<AccountConfig> = {}): Promise<AccountServer> {
+  const accounts = await openAccounts(config);
+  const authenticator = openAuthenticator(accounts.context);
   const faults: unknown[] = [];
   const app = createApp({ onFault: (error) => faults.push(error), trustProxy: false });
   const routes = createRoutes(app, authenticator);
-  addAccountRoutes(routes, context);
+  addAccountRoutes(routes, accounts.context);
   refuseOtherMethods(app, routes.registered);
   await app.listen({ host: "127.0.0.1", port: 0 });
   const base = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
-  const origin = new URL(settings.publicUrl).origin;
-
+  const origin = new URL(accounts.context.settings.publicUrl).origin;
   return {
-    context,
-    db,
-    hints,
-    databaseUrl: url,
+    ...accounts,
     origin,
-    mails,
     call: (method, path, call = {}) =>
       request(`${base}${path}`, method, { ...call, headers: { ...(call.cookie ? { origin } : {}), ...call.headers } }),
     async close() {
       await app.close();
       authenticator.close();
-      await outbox.close(1_000);
-      await hints.close();
-      await db.close();
-      await database?.drop();
+      await accounts.close();
       if (faults.length > 0) throw new AggregateError(faults, "the server had faults");
     },
   };
 }
 
 async function request(url: string, method: string, { body, cookie, bearer, headers }: CallOptions): Promise<Answered> {
+  const credentials = {
+    ...(cookie === undefined ? {} : { cookie }),
+    ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
+  };
   const response = await fetch(url, {
     method,
     redirect: "manual",
-    headers: {
-      ...(cookie === undefined ? {} : { cookie }),
-      ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
-      ...headers,
-    },
+    headers: { ...credentials, ...headers },
     ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
   });
   const text = await response.text();
-  const isJson = response.headers.get("content-type")?.includes("application/json") === true && text !== "";
-  return {
-    status: response.status,
-    json: isJson ? (JSON.parse(text) as unknown) : undefined,
-    text,
-    headers: response.headers,
-    cookies: response.headers.getSetCookie(),
-  };
+  const isJson = response.headers.get("content-type") === "application/json" && text !== "";
+  const json = isJson ? (JSON.parse(text) as unknown) : undefined;
+  return { status: response.status, json, text, headers: response.headers, cookies: response.headers.getSetCookie() };
 }
 
-/** `name=value` of the first cookie an answer sets under one of our session names. */
+/** `name=value` of the session cookie an answer sets. */
 export function sessionCookie(answer: Answered): string {
-  const cookie = answer.cookies.find((one) => /^(__Host-helmr_session|helmr_session_dev)=[^;]/.test(one));
-  return cookie?.split(";")[0] ?? "";
+  return (
+    answer.cookies.find((cookie) => /^(__Host-helmr_session|helmr_session_dev)=[^;]/.test(cookie))?.split(";")[0] ?? "no session cookie"
+  );
+}
+
+export function linkToken(mail: Mail | undefined): string {
+  return /[?&]token=(\S+)/.exec(mail?.text ?? "")?.[1] ?? "no link in the mail";
 }
 
 /** Logs in by mail and gives the session cookie. The address has to be known, or there is no organization yet. */
@@ -145,36 +94,45 @@ export async function logIn(server: AccountServer, email: string): Promise<strin
   return sessionCookie(await server.call("POST", "/api/auth/magic-link/finish", { body: { token } }));
 }
 
-export function linkToken(mail: Mail | undefined): string {
-  return /[?&]token=(\S+)/.exec(mail?.text ?? "")?.[1] ?? "no link in the mail";
+export interface Founded {
+  cookie: string;
+  orgId: string;
+  projectId: string;
+  environmentId: string;
+  stagingId: string;
 }
 
-/** Owner of a new organization, with a project. */
-export async function foundOrganization(server: AccountServer, email = "owner@example.com") {
+/** The first user's cookie, with an organization and a project. */
+export async function foundOrganization(server: AccountServer, email = "owner@example.com"): Promise<Founded> {
   const cookie = await logIn(server, email);
   const organization = await server.call("POST", "/api/organizations", {
     cookie,
     body: { slug: "acme", name: "Acme", setup_token: "s3tup-token" },
   });
   const project = await server.call("POST", "/api/projects", { cookie, body: { slug: "shop", name: "Shop" } });
-  const environments = project.json.environments as { id: string; slug: string }[];
-  return { cookie, orgId: organization.json.id as string, projectId: project.json.id as string, environments };
+  const [production, staging] = project.json.environments as { id: string }[];
+  return {
+    cookie,
+    orgId: organization.json.id as string,
+    projectId: project.json.id as string,
+    environmentId: production?.id ?? "",
+    stagingId: staging?.id ?? "",
+  };
 }
 
 /** Invites an address, accepts by mail and gives the new member's session cookie. */
 export async function joinAs(
   server: AccountServer,
   owner: string,
-  email: string,
-  role: string,
+  member: { email: string; role: string },
 ): Promise<{ cookie: string; userId: string }> {
-  const invitation = await server.call("POST", "/api/invitations", { cookie: owner, body: { email, role } });
-  const token = new URL(invitation.json.invite_url as string).searchParams.get("token");
+  const invitation = await server.call("POST", "/api/invitations", { cookie: owner, body: member });
   await server.context.outbox.idle();
-  server.mails.length = 0;
+  const before = server.mails.length;
+  const token = new URL(invitation.json.invite_url as string).searchParams.get("token");
   await server.call("POST", "/api/auth/magic-link/invite/start", { body: { token } });
   await server.context.outbox.idle();
-  const finished = await server.call("POST", "/api/auth/magic-link/finish", { body: { token: linkToken(server.mails[0]) } });
+  const finished = await server.call("POST", "/api/auth/magic-link/finish", { body: { token: linkToken(server.mails[before]) } });
   const cookie = sessionCookie(finished);
   const me = await server.call("GET", "/api/me", { cookie });
   return { cookie, userId: me.json.user_id as string };

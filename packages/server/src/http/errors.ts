@@ -14,12 +14,12 @@ export function sendRefusal(reply: FastifyReply, refusal: Refusal): FastifyReply
   return sendJson(reply, refusal.status, body);
 }
 
-/** One JSON value and a newline (http §1.1). */
+/** One JSON value and a newline (http §1.1). Bytes, because the framework adds a charset to texts. */
 export function sendJson(reply: FastifyReply, status: number, body: unknown): FastifyReply {
   return reply
     .code(status)
     .type("application/json")
-    .send(`${JSON.stringify(body)}\n`);
+    .send(Buffer.from(`${JSON.stringify(body)}\n`));
 }
 
 /** A fault while handling. A lost database is 503: the request may be repeated, and nobody is told that it was our bug. */

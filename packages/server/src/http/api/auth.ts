@@ -13,6 +13,7 @@ import { type Refusal, isRefusal } from "../../outcome.ts";
 import { sessionTokens, userOf } from "../auth/authenticate.ts";
 import { type Cookies, addCookie, cookiesFor } from "../auth/cookies.ts";
 import { refuseForeignOrigin, refuseForeignPage } from "../auth/origin.ts";
+import { sendJson } from "../errors.ts";
 import { type Routes, readBody } from "../route.ts";
 
 interface LoginContext extends AccountContext {
@@ -165,9 +166,6 @@ function enter(cookies: Cookies, reply: FastifyReply, login: LoggedIn | Refusal)
 
 /** Answers of the exchange that are neither its view nor an error body (http §15.2). */
 function deviceAnswer(reply: FastifyReply, status: number, error: string): { streamed: true } {
-  void reply
-    .code(status)
-    .type("application/json")
-    .send(`${JSON.stringify({ error })}\n`);
+  sendJson(reply, status, { error });
   return { streamed: true };
 }
