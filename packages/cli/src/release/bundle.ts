@@ -6,7 +6,7 @@ import { chmod } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { type Plugin, build } from "esbuild";
+import { build } from "esbuild";
 
 const source = fileURLToPath(new URL("..", import.meta.url));
 
@@ -25,27 +25,9 @@ export async function bundleCli(outfile: string): Promise<void> {
       js: 'import { createRequire as helmrCreateRequire } from "node:module";\nconst require = helmrCreateRequire(import.meta.url);',
     },
     logLevel: "warning",
-    plugins: [unusedProtocolIsLeftOut],
   });
   await chmod(outfile, 0o755);
 }
-
-/** The endpoint tables are data that the command line uses for types only; without this their schemas would be built at every start. */
-const unusedProtocolIsLeftOut: Plugin = {
-  name: "helmr-protocol",
-  setup(bundle) {
-    bundle.onResolve({ filter: /^(@helmr\/protocol\/|\.)/ }, async (args) => {
-      if (
-        args.pluginData === "resolved" ||
-        (args.path.startsWith(".") && !args.importer.includes(`${path.sep}protocol${path.sep}src${path.sep}`))
-      )
-        return undefined;
-      const { importer, resolveDir, kind } = args;
-      const found = await bundle.resolve(args.path, { importer, resolveDir, kind, pluginData: "resolved" });
-      return { ...found, sideEffects: false };
-    });
-  },
-};
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await bundleCli(process.argv[2] ?? path.join(source, "..", "dist", "helmr.js"));
