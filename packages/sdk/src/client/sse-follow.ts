@@ -11,14 +11,26 @@ import { type ApiRequest, MalformedAnswerError, type Transport } from "./transpo
 
 export const reconnectMs = 1_000;
 
-export async function* sseFrames(transport: Transport, request: ApiRequest): AsyncGenerator<SseEvent, void, undefined> {
+/** The server says something at least every 15 s: a connection that is silent for this long is dead, though nobody has told. */
+const stalledMs = 60_000;
+
+/** The connection was silent for too long. Worth another try. */
+class StalledConnectionError extends Error {
+  override name = "StalledConnectionError";
+}
+
+export async function* sseFrames(
+  transport: Transport,
+  request: ApiRequest,
+  limits: { stalledMs: number } = { stalledMs },
+): AsyncGenerator<SseEvent, void, undefined> {
   const response = await transport.ok({ ...request, accept: "text/event-stream" });
   if (response.body === null) throw new MalformedAnswerError(`The answer of ${response.url} has no body`);
   const body = response.body.getReader();
   const reader = new SseReader();
   try {
     for (;;) {
-      const { done, value } = await body.read();
+      const { done, value } = await within(body.read(), limits.stalledMs);
       if (done) break;
       yield* reader.push(value);
     }
@@ -26,6 +38,18 @@ export async function* sseFrames(transport: Transport, request: ApiRequest): Asy
   } finally {
     // Resolves or rejects with the connection; there is nobody left to tell.
     body.cancel().catch(() => undefined);
+  }
+}
+
+async function within<T>(reading: Promise<T>, ms: number): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new StalledConnectionError(`No byte came for ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([reading, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -81,7 +81,6 @@ async function bundle(): Promise<Map<string, Uint8Array>> {
     platform: "neutral",
     target: ["es2022"],
     chunkNames: "shared-[hash]",
-    plugins: [protocolByParts],
     metafile: true,
     logLevel: "silent",
   });
@@ -90,20 +89,3 @@ async function bundle(): Promise<Map<string, Uint8Array>> {
   if (foreign !== undefined) throw new DefinitionError(`The SDK must have no dependency at run time, and its bundle holds ${foreign}`);
   return new Map(result.outputFiles.map((file) => [`dist/${file.path.slice(file.path.lastIndexOf("/") + 1)}`, file.contents]));
 }
-
-/**
- * Of the protocol only what is used is wanted, and nothing there acts when it is loaded: without this the schemas of the whole API, and zod
- * with them, would come along.
- */
-const protocolByParts: esbuild.Plugin = {
-  name: "protocol-by-parts",
-  setup(build) {
-    const marked = "protocol-by-parts";
-    build.onResolve({ filter: /^(@helmr\/protocol\/|\.|zod$)/ }, async ({ path, pluginData, ...options }) => {
-      if (pluginData === marked || options.kind === "entry-point") return undefined;
-      const resolved = await build.resolve(path, { ...options, pluginData: marked });
-      const isProtocol = /[\\/]protocol[\\/]src[\\/]/.test(resolved.path) || path === "zod";
-      return isProtocol ? { ...resolved, sideEffects: false } : resolved;
-    });
-  },
-};
