@@ -108,13 +108,16 @@ async function prepare({
       : await authorize({ endpoint, form, request, reply, authenticator });
   if (isRefusal(access)) return access;
 
+  const refusedScope = refusedScopeText(access.actor, form);
+  if (refusedScope !== undefined && access.actor.kind === "api_key" && namesScope(request.query)) return invalid(refusedScope);
   const params = endpoint.params && !form.byExternalId ? parseInput(endpoint.params, request.params) : pathParams(endpoint, request);
   if (!params.ok) return invalid(params.text);
   const query = endpoint.query ? parseInput(endpoint.query, singleValues(request.query)) : ({ ok: true, value: {} } as const);
   if (!query.ok) return refusal(400, query.text, query.code);
   const address = sessionAddress(endpoint, form.byExternalId, request);
   if (isRefusal(address)) return address;
-  const body = endpoint.body && endpoint.media?.request === undefined ? readBody(endpoint.body, request.body) : { value: request.body };
+  const body =
+    endpoint.body && endpoint.media?.request === undefined ? readBody(endpoint.body, request.body, refusedScope) : { value: request.body };
   if (isRefusal(body)) return body;
 
   return {
@@ -214,7 +217,22 @@ function singleValues(query: unknown): Record<string, unknown> {
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
-export function readBody(schema: z.ZodType, raw: unknown): { value: unknown } | Refusal {
+/**
+ * The scope is the key's or the path's (http §1.3): the sentence for a request that names one itself. Routes that both kinds of callers share
+ * decide about sessions on their own.
+ */
+function refusedScopeText(actor: Actor, form: Preparation["form"]): string | undefined {
+  if (actor.kind === "api_key") return "project_id and environment_id are not accepted with API keys";
+  return form.caller === "user_session" ? "project_id and environment_id are not accepted on project environment routes" : undefined;
+}
+
+function namesScope(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { project_id: project, environment_id: environment } = value as { project_id?: unknown; environment_id?: unknown };
+  return [project, environment].some((part) => (typeof part === "string" ? part.trim() !== "" : part !== undefined && part !== null));
+}
+
+export function readBody(schema: z.ZodType, raw: unknown, refusedScope?: string): { value: unknown } | Refusal {
   const bytes = raw instanceof Uint8Array ? raw : new Uint8Array();
   if (bytes.length === 0) return invalid("a JSON body is required, at least {}");
   let value: unknown;
@@ -223,6 +241,7 @@ export function readBody(schema: z.ZodType, raw: unknown): { value: unknown } | 
   } catch (error) {
     return invalid(`the request body is not valid JSON: ${(error as Error).message}`);
   }
+  if (refusedScope !== undefined && namesScope(value)) return invalid(refusedScope);
   const parsed = parseInput(schema, value);
   return parsed.ok ? { value: parsed.value } : refusal(400, parsed.text, parsed.code);
 }
