@@ -278,6 +278,59 @@ describe("a project that cannot be built", () => {
   });
 });
 
+describe("dependencies", () => {
+  const library = {
+    "vendor/left/package.json": JSON.stringify({ name: "left", version: "1.0.0", type: "module", exports: "./index.js" }),
+    "vendor/left/index.js": `export const left = (text) => text.padStart(5);`,
+  };
+  const using = { "tasks/a.ts": `import { left } from "left"; if (left("x") !== "    x") throw new Error("wrong"); ${taskOf("a")}` };
+  const dependent = JSON.stringify({
+    ...JSON.parse(manifest),
+    scripts: { prepare: "exit 1" },
+    dependencies: { "@helmr/sdk": "9.9.9", left: "file:./vendor/left" },
+  });
+  const lock = JSON.stringify({
+    name: "p",
+    lockfileVersion: 3,
+    requires: true,
+    packages: {
+      "": { name: "p", dependencies: { "@helmr/sdk": "9.9.9", left: "file:./vendor/left" } },
+      "node_modules/@helmr/sdk": { version: "9.9.9", resolved: "http://127.0.0.1:9/npm/sdk.tgz" },
+      "node_modules/left": { resolved: "vendor/left", link: true },
+      "vendor/left": { version: "1.0.0" },
+    },
+  });
+
+  test.each([
+    ["the lock file", { "package-lock.json": lock }, "$ npm ci"],
+    ["package.json alone", {}, "$ npm install"],
+  ])("are installed from %s, the SDK is never fetched", async (_name, more, command) => {
+    const result = await build({ ...library, ...using, ...more, "package.json": dependent });
+    expect(result).toMatchObject({ status: "built", dependencies: "installed" });
+    expect(log()).toContain(command);
+    expect(readFileSync(join(guest.tree, "node_modules/left/index.js"), "utf8")).toContain("padStart");
+    expect(readFileSync(join(guest.tree, "node_modules/@helmr/sdk/package.json"), "utf8")).not.toContain("9.9.9");
+    expect(existsSync(join(guest.tree, "package.json"))).toBe(false);
+    expect(readFileSync(join(guest.tree, ".helmr/deployment-source/package.json"), "utf8")).toBe(dependent);
+  });
+
+  test("that cannot be installed fail the build with npm's last words", async () => {
+    const result = await failure({
+      ...using,
+      "package.json": dependent.replace("vendor/left", "vendor/missing.tgz"),
+      "tasks/b.ts": taskOf("b"),
+    });
+    expect(result).toMatch(/^dependencies_failed: npm ended with code \d+:\n.*missing/s);
+  });
+
+  test("out of step with their lock file fail the build", async () => {
+    const stale = JSON.stringify({ name: "p", lockfileVersion: 3, requires: true, packages: { "": { name: "p" } } });
+    expect(await failure({ ...library, ...using, "package-lock.json": stale, "package.json": dependent })).toMatch(
+      /^dependencies_failed: .*in sync/s,
+    );
+  });
+});
+
 describe("source archives that are refused", () => {
   const links: [string, () => void][] = [
     ["a link that leaves the root", () => symlinkSync("../../etc/passwd", join(base, "source/tasks/link"))],

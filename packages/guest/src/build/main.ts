@@ -19,7 +19,8 @@ import { RequestError } from "../supervisor/host-link.ts";
 import { removeFile } from "../supervisor/live-files.ts";
 import type { BuildGround, Builder } from "../supervisor/supervisor.ts";
 import { ProjectError } from "./builder-pipe.ts";
-import { installDependencies, planInstall } from "./dependencies.ts";
+import { installDependencies } from "./dependencies.ts";
+import { planInstall } from "./install-plan.ts";
 import { runBuilder } from "./run-builder.ts";
 import { TailOutput } from "./tail-output.ts";
 import { unpackSource } from "./unpack-source.ts";
@@ -56,7 +57,7 @@ async function buildProject(request: BuildStartRequest, ground: BuildGround): Pr
   const plan = planInstall(tree, sourcePath);
   if (plan !== undefined && request.installDependencies) {
     ground.phase("installing", "Installing dependencies");
-    await installDependencies(plan, ground, { tree, source: sourcePath, owner, directory, output, limitMs: left() });
+    await installDependencies(plan, ground, { tree, owner, directory, output, limitMs: left() });
   }
   addSdk(tree, attachment.places.sdk.supervisor);
 
