@@ -8,7 +8,7 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /** The text that a wait which ran out of time ends with (cli §5.2, §5.3). */
-export const deadlineText = "context deadline exceeded";
+const deadlineText = "context deadline exceeded";
 
 export class DeadlineExceeded extends Failure {
   constructor(prefix = "") {

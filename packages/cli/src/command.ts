@@ -45,7 +45,7 @@ export interface Example {
  * - `login`: a saved login; HELMR_API_KEY is ignored
  * - `nothing`: resolves what it needs itself, if anything
  */
-export type Needs = "environment" | "login" | "nothing";
+type Needs = "environment" | "login" | "nothing";
 
 export interface CommandSpec<F extends Flags = Flags, A extends Arguments = Arguments> {
   /** `run get`; one word for the few bare verbs. */

@@ -44,6 +44,11 @@ describe("the process helmr", () => {
     expect(await helmr(["nonsense"])).toMatchObject({ code: 1, stdout: "", stderr: "unknown command 'nonsense'\n" });
   });
 
+  test("is small enough to start at once: the schemas of the protocol are not in it", async () => {
+    expect((await stat(cli.file)).size).toBeLessThan(700_000);
+    expect(await readFile(cli.file, "utf8")).not.toContain("ZodObject");
+  });
+
   test("reads stdin verbatim", async () => {
     env.server.on("PUT /api/secrets/K", { body: apiEndpoints.secrets.get.example!.response });
     expect(await helmr(["secret", "set", "K"], { stdin: "a\r\n\u00e9\n\n" })).toMatchObject({ code: 0 });

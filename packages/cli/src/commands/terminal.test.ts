@@ -1,4 +1,5 @@
 /** Commands and terminals of workspaces (cli §5.6). */
+import type { ServerResponse } from "node:http";
 import { PassThrough } from "node:stream";
 import { apiEndpoints } from "@helmr/protocol/api";
 import { describe, expect, test } from "vitest";
@@ -242,7 +243,7 @@ describe("helmr workspace shell and pty connect", () => {
       end = resolve;
     });
     const answer = {
-      stream: async (response: import("node:http").ServerResponse) => {
+      stream: async (response: ServerResponse) => {
         response.write(chunkFrame(0, first));
         await ended;
         response.end(terminalFrame(first.length, "closed"));

@@ -2,7 +2,7 @@
 import { type CommandSpec, flagName } from "../command.ts";
 import type { Group } from "../commands/catalog.ts";
 
-export interface CompletionWord {
+interface CompletionWord {
   word: string;
   says: string;
 }

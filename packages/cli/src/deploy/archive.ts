@@ -12,7 +12,7 @@ import picomatch from "picomatch";
 import { type Pack, pack } from "tar-stream";
 import { Failure, reasonOf } from "../failure.ts";
 
-export const defaultIgnorePatterns = ["**/*.test.*", "**/*.spec.*", "**/_*.*"] as const;
+const defaultIgnorePatterns = ["**/*.test.*", "**/*.spec.*", "**/_*.*"] as const;
 const neverArchived = ["**/.env", "**/.env.*"] as const;
 const neverArchivedDirectories = new Set(["node_modules", ".git", ".helmr", ".next"]);
 

@@ -13,7 +13,7 @@ import type { BuildFailure, Message, Plugin } from "esbuild";
 import { Failure, oneLine } from "../failure.ts";
 import { runProgram } from "./run-program.ts";
 
-export const configName = "helmr.config.ts";
+const configName = "helmr.config.ts";
 const evaluationMsMax = 30_000;
 const brand = "helmr.sdk.Config";
 /** With which Node ends when nothing is left that could settle a top-level await. */
@@ -135,7 +135,7 @@ const packagesPlugin: Plugin = {
 };
 
 /** Columns of esbuild count from 0. */
-export function messageText(message: Message): string {
+function messageText(message: Message): string {
   const at = message.location;
   return at === null ? message.text : `${at.file}:${at.line}:${at.column + 1}: ${message.text}`;
 }

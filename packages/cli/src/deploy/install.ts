@@ -78,7 +78,7 @@ async function registryVariable(
   return { NPM_CONFIG_USERCONFIG: copy, npm_config_userconfig: copy };
 }
 
-export function registryUrl(apiUrl: string): string {
+function registryUrl(apiUrl: string): string {
   return `${apiUrl}/npm/`;
 }
 

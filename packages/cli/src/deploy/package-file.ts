@@ -5,7 +5,7 @@ import { Failure, reasonOf } from "../failure.ts";
 
 export const sdkName = "@helmr/sdk";
 
-export type PackageManager = "npm" | "bun";
+type PackageManager = "npm" | "bun";
 
 export interface ProjectPackage {
   directory: string;

@@ -4,7 +4,7 @@ import type { Context } from "../context.ts";
 import { versionOrId } from "../commands/deployment/promote.ts";
 import { LiveLine } from "../terminal/live-line.ts";
 
-export type DeployPhase = "queued" | "deployed" | "promoted";
+type DeployPhase = "queued" | "deployed" | "promoted";
 
 export interface DeployReport {
   step(text: string): Promise<void>;

@@ -10,7 +10,7 @@ export interface ByteReader {
   take: (bytes: Uint8Array) => Promise<void>;
 }
 
-export async function takeChunk(reader: ByteReader, chunk: Chunk): Promise<void> {
+async function takeChunk(reader: ByteReader, chunk: Chunk): Promise<void> {
   if (chunk.offset_end <= reader.cursor) return;
   const bytes = Buffer.from(chunk.data, "base64");
   // A cursor inside a chunk: only what stands behind it is new.

@@ -48,7 +48,7 @@ export async function* followRunEvents(
   }
 }
 
-export async function terminalSnapshot({ api, runId, signal }: RunAddress): Promise<Run> {
+async function terminalSnapshot({ api, runId, signal }: RunAddress): Promise<Run> {
   for (let waited = 0; waited <= convergeMs; waited += convergeStepMs) {
     try {
       const run = await api.call("runs.get", { params: { id: runId }, signal });

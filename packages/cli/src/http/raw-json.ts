@@ -2,7 +2,7 @@
  * JSON that the user typed is sent as typed: parsing and writing it again would change large numbers and the order of duplicate keys.
  * Only its validity is checked here (cli §5.3).
  */
-import type { Json, JsonObject } from "@helmr/protocol/shared";
+import type { Json } from "@helmr/protocol/shared";
 import { Failure, reasonOf } from "../failure.ts";
 
 class RawJson {
@@ -15,20 +15,13 @@ class RawJson {
 
 /** Stands for a JSON value in a request body. `source` names it in the error: `--payload-json`, or a file. */
 export function typedJson(text: string, source: string): Json {
-  checked(text, source);
+  check(text, source);
   return new RawJson(text.trim()) as unknown as Json;
 }
 
-/** The same, and it has to be an object. */
-export function typedJsonObject(text: string, source: string): JsonObject {
-  const value = checked(text, source);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Failure(`${source} must be a JSON object`);
-  return new RawJson(text.trim()) as unknown as JsonObject;
-}
-
-function checked(text: string, source: string): unknown {
+function check(text: string, source: string): void {
   try {
-    return JSON.parse(text) as unknown;
+    JSON.parse(text);
   } catch (error) {
     throw new Failure(`${source} is not valid JSON: ${reasonOf(error)}`, { cause: error });
   }

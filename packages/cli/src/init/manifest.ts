@@ -7,7 +7,7 @@ import { Failure, reasonOf } from "../failure.ts";
 type Manifest = Record<string, unknown> & { dependencies?: Record<string, unknown> };
 
 /** The SDK of the same release, as long as that is one that can be named. */
-export const sdkRange = /^\d+\.\d+\.\d+$/.test(helmrVersion) ? helmrVersion : "latest";
+const sdkRange = /^\d+\.\d+\.\d+$/.test(helmrVersion) ? helmrVersion : "latest";
 
 /** `present` is the text of package.json, if there is one. */
 export function mergedManifest(present: string | undefined, options: { file: string; packageManager: string }): string {

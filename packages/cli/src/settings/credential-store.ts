@@ -42,10 +42,6 @@ export async function savedToken(host: Host, url: string): Promise<string | unde
   return Object.hasOwn(all, url) ? all[url]?.access_token : undefined;
 }
 
-export async function hasSavedTokens(host: Host): Promise<boolean> {
-  return Object.keys(await readAll(host)).length > 0;
-}
-
 export async function saveToken(host: Host, url: string, token: string): Promise<void> {
   const hosts = { ...(await readAll(host)), [url]: { access_token: token } };
   await writePrivateFile(credentialFile(host), `${JSON.stringify({ hosts }, null, 2)}\n`);

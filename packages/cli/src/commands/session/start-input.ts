@@ -62,7 +62,7 @@ async function payloadOf(flags: StartFlags, directory: string): Promise<Json> {
 }
 
 /** `KEY=VALUE` texts as an object of strings. Later pairs win. */
-export function pairObject(pairs: readonly string[], flag: string): Record<string, string> {
+function pairObject(pairs: readonly string[], flag: string): Record<string, string> {
   return Object.fromEntries(
     pairs.map((pair) => {
       const at = pair.indexOf("=");

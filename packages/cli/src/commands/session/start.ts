@@ -107,7 +107,7 @@ async function startOnce(api: ApiClient, body: Awaited<ReturnType<typeof startBo
 }
 
 /** Seconds or an HTTP date. */
-export function retryMs(header: string | undefined): number {
+function retryMs(header: string | undefined): number {
   const seconds = /^\d{1,6}$/.test(header ?? "") ? Number(header) * 1_000 : Date.parse(header ?? "") - Date.now();
   return seconds > 0 ? seconds : pendingPauseMs;
 }

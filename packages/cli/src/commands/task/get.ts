@@ -23,7 +23,7 @@ export const taskGet = environmentCommand({
   },
 });
 
-export function checkTaskId(taskId: string): void {
+function checkTaskId(taskId: string): void {
   if (!namePattern.task.test(taskId))
     throw new Failure(`invalid task id ${JSON.stringify(taskId)}: it must match ${namePattern.task.source}`);
 }
