@@ -22,10 +22,12 @@
  *               --user USER       name, uid, name:group or uid:gid, looked up in the image (default root)
  *               --cwd DIR         (default /)
  *               --terminal COLSxROWS
+ *               --network off     a network namespace of its own with nothing but loopback
  *               --control FD      (default: none) a duplex of lines: to the supervisor `started PID`, `failed STAGE ERRNO TEXT`;
  *                                 from the supervisor `signal NUMBER`, `resize COLS ROWS`
  *               -- COMMAND ARGUMENT...
- *             Exit code 125 when the process could not be started (and `failed` on the control line).
+ *             Other descriptors from 3 on reach the process as they are. What is left in its pipes when it ends is passed on before the end is
+ *             told; what its own children write later is not waited for. Exit code 125 when the process could not be started (and `failed` on the control line).
  *   place     A secret as a file: content on stdin, kept on a tmpfs, bound over PATH in the task's root.              place.c
  *               --path PATH --mode OCTAL [--owner USER] [--directory-mode OCTAL: make the parent directory with it]
  *   unplace   --path PATH   takes it away again, mount point included

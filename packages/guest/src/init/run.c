@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include "helmr-guest.h"
+#include "steer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,8 +34,12 @@ struct run_request {
   const char *cwd;
   struct winsize window;
   int control;
+  bool network;
   char **command;
 };
+
+/* Descriptors from 3 on that the caller gave us beside the control: they are the child's, and only the child keeps them open. */
+enum { passed_fd_max = 32 };
 
 /* What the child says before its exec; an exec that works closes the pipe after `pid`. */
 struct start_report {
@@ -67,7 +72,7 @@ static void parse_window(struct winsize *window, const char *text) {
 }
 
 static struct run_request parse_run(int argc, char **argv) {
-  struct run_request request = {.cgroup = "run", .user = "root", .cwd = "/", .control = -1};
+  struct run_request request = {.cgroup = "run", .user = "root", .cwd = "/", .control = -1, .network = true};
   int index = 1;
   for (; index < argc && strcmp(argv[index], "--") != 0; index += 2) {
     const char *option = argv[index];
@@ -77,6 +82,7 @@ static struct run_request parse_run(int argc, char **argv) {
     else if (strcmp(option, "--user") == 0) request.user = value[0] ? value : "root";
     else if (strcmp(option, "--cwd") == 0) request.cwd = value;
     else if (strcmp(option, "--terminal") == 0) parse_window(&request.window, value);
+    else if (strcmp(option, "--network") == 0) request.network = strcmp(value, "off") != 0;
     else if (strcmp(option, "--control") == 0) request.control = (int)parse_number(option, value, 1023);
     else refuse("unknown option %s", option);
   }
@@ -156,6 +162,10 @@ static _Noreturn void become_command(const struct child_setup *setup) {
   for (int number = 1; number < NSIG; number += 1) signal(number, SIG_DFL);
   sigprocmask(SIG_SETMASK, &none, NULL);
   if (write(setup->cgroup, "0", 1) != 1) child_failed(setup->report, &report, "cgroup");
+  if (!request->network) {
+    if (unshare(CLONE_NEWNET) < 0) child_failed(setup->report, &report, "network");
+    bring_up("lo");
+  }
   setsid();
   if (setup->terminal) {
     int terminal = open(setup->terminal, O_RDWR);
@@ -185,6 +195,18 @@ static void open_terminal(const struct run_request *request, const struct accoun
   if (*master < 0 || unlockpt(*master) < 0 || ptsname_r(*master, name, 64) != 0) not_started(request, "terminal", errno, strerror(errno));
   ioctl(*master, TIOCSWINSZ, &request->window);
   if (chown(name, account->uid, account->gid) < 0) not_started(request, "terminal", errno, strerror(errno));
+}
+
+/* What came with us and is not ours: found before anything else is opened. */
+static size_t find_passed(int control, int passed[passed_fd_max]) {
+  size_t count = 0;
+  for (int fd = 3; fd < 3 + passed_fd_max; fd += 1) {
+    if (fd != control && fcntl(fd, F_GETFD) >= 0) {
+      passed[count] = fd;
+      count += 1;
+    }
+  }
+  return count;
 }
 
 static pid_t start_child(const struct run_request *request, struct accompanied *process) {
@@ -364,11 +386,14 @@ static _Noreturn void end_like(int status) {
 int command_run(int argc, char **argv) {
   static struct accompanied process;
   struct run_request request = parse_run(argc, argv);
+  int passed[passed_fd_max];
+  size_t passed_count = find_passed(request.control, passed);
   process.terminal = -1;
   process.control = request.control;
   if (request.control >= 0 && fcntl(request.control, F_SETFD, FD_CLOEXEC) < 0) die("use the control descriptor %d", request.control);
   watch_signals(&process);
   pid_t pid = start_child(&request, &process);
+  for (size_t index = 0; index < passed_count; index += 1) close(passed[index]);
   if (request.control >= 0) fcntl(request.control, F_SETFL, fcntl(request.control, F_GETFL) | O_NONBLOCK);
   tell(request.control, "started %d\n", pid);
   end_like(accompany(&process));

@@ -74,7 +74,7 @@ static void ask_kernel(int fd, struct netlink_request *request, const char *what
   }
 }
 
-static void bring_up(const char *name) {
+void bring_up(const char *name) {
   struct ifreq request = {0};
   snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -5,6 +5,7 @@
 /* Order of the sockets that the steering program chooses from. */
 enum steered { steered_tcp4, steered_tcp6, steered_udp4, steered_udp6, steered_count };
 
+void bring_up(const char *interface);
 /* Loopback up, an interface with an address for programs that look for one, and routes that make every address local. */
 void set_up_network(void);
 /*

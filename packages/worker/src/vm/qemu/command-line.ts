@@ -128,5 +128,7 @@ export function kernelCommandLine(accelerator: Accelerator, tscKhz: number): str
   if (accelerator !== "tcg") return common.join(" ");
   const ticksPerSecond = 250;
   const loopsPerTick = Math.round((tscKhz * 1000) / ticksPerSecond);
-  return [...common, "tsc=reliable", `tsc_early_khz=${tscKhz}`, `lpj=${loopsPerTick}`, "no_timer_check"].join(" ");
+  // Translated code is found again by its address: with randomized addresses every process start is translated anew (measured: a shell loop of
+  // ten programs 460 ms against 150 ms, `node -e 0` 300 against 220, and the buffer fills until it is thrown away).
+  return [...common, "tsc=reliable", `tsc_early_khz=${tscKhz}`, `lpj=${loopsPerTick}`, "no_timer_check", "norandmaps"].join(" ");
 }

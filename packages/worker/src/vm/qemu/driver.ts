@@ -41,7 +41,7 @@ export interface QemuDriverOptions {
 }
 
 /** Part of the template key: raised whenever the command line or the way of booting changes. */
-const machineVersion = 3;
+const machineVersion = 4;
 
 export class QemuDriver implements VmDriver {
   private readonly options: QemuDriverOptions;
