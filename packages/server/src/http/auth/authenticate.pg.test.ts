@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { until } from "@helmr/test/services";
 import { accountLimits } from "../../account-limits.ts";
+import { assert } from "../../assert.ts";
 import { type Hints, type HintTransport, openHints } from "../../hints.ts";
 import { type Accounts, type Tenant, addMember, addTenant, openAccounts } from "../../operations/accounts.fixture.ts";
 import { changeMemberRole } from "../../operations/change-members.ts";
@@ -163,7 +164,7 @@ test("resolveScope() gives the three ids of an own environment and 404 for anyth
   const foreign = await addTenant(accounts.context, "beta");
   const token = await openLoginSession(accounts.context.db, tenant.ownerId, "browser");
   const actor = await here.authenticate(bearer(token));
-  if ("refused" in actor || actor.kind !== "user") return expect.unreachable("the session is good");
+  assert(!("refused" in actor) && actor.kind === "user", "the session is good");
   expect(await here.resolveScope(actor, "shop", "staging")).toEqual({
     orgId: tenant.orgId,
     projectId: tenant.projectId,
