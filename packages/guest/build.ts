@@ -10,7 +10,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { sdkPackageFiles } from "@helmr/sdk/pack";
+import { packageJson } from "@helmr/sdk/pack";
 import { build, type BuildOptions } from "esbuild";
 
 export interface GuestFile {
@@ -37,10 +37,26 @@ export async function bundleGuest(): Promise<GuestFile[]> {
   return [...(await guestBundles()), ...(await sdkFiles())];
 }
 
-/** Nothing in a guest reads declarations. */
+/** The package as its users know it, without the declarations that nothing in a guest reads. */
 export async function sdkFiles(): Promise<GuestFile[]> {
-  const files = [...(await sdkPackageFiles())].filter(([path]) => !path.endsWith(".d.ts"));
-  return files.map(([path, data]) => ({ name: `sdk/${path}`, data }));
+  const result = await build({
+    entryPoints: {
+      index: fileURLToPath(import.meta.resolve("@helmr/sdk")),
+      runtime: fileURLToPath(import.meta.resolve("@helmr/sdk/runtime")),
+    },
+    outdir: "/",
+    chunkNames: "shared-[hash]",
+    bundle: true,
+    splitting: true,
+    write: false,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    legalComments: "none",
+    logLevel: "silent",
+  });
+  const modules = result.outputFiles.map(({ path, contents }) => ({ name: `sdk/dist${path}`, data: contents }));
+  return [...modules, { name: "sdk/package.json", data: Buffer.from(`${JSON.stringify(packageJson, null, 2)}\n`) }];
 }
 
 export function guestBundles(): Promise<GuestFile[]> {

@@ -5,5 +5,5 @@ export const buildLimits = {
   packageJsonBytes: 1_048_576,
   lockBytes: 67_108_864,
   /** Kept of a failed command's output for its message. */
-  tailBytes: 4_096,
+  tailBytes: 8_192,
 } as const;
