@@ -38,7 +38,10 @@ export function textReport({ out, err, interactive, colours }: Pick<Context, "ou
       live.show(text);
     },
     progress: (text) => live.show(`${step}: ${text}`),
-    created: (deployment) => live.print(`Deployment ${deployment.id} queued`),
+    created: async (deployment) => {
+      await live.print(`Deployment ${deployment.id} queued`);
+      live.show("Waiting for the build");
+    },
     event: (event) => live.print(coloured(event)),
     result: async (_phase, deployment) => {
       await live.end();

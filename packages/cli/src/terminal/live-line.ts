@@ -51,3 +51,14 @@ export class LiveLine {
     void this.#output.write(`${clearLine}${frames[this.#frame]} ${(this.#text ?? "").slice(0, Math.max(10, width))}`);
   }
 }
+
+/** Shows what is waited for while it is waited for. */
+export async function whileShowing<T>(on: { err: Output; interactive: boolean }, text: string, work: () => Promise<T>): Promise<T> {
+  const live = new LiveLine(on.err, on.interactive);
+  live.show(text);
+  try {
+    return await work();
+  } finally {
+    await live.end();
+  }
+}

@@ -2,6 +2,7 @@ import { withDeadline } from "../../clock.ts";
 import { argument, environmentCommand, jsonFlag, toggle } from "../../command.ts";
 import { SilentExit } from "../../failure.ts";
 import { waitForRunEnd } from "../../follow/run-end.ts";
+import { whileShowing } from "../../terminal/live-line.ts";
 import { duration } from "../../text/duration.ts";
 import { runLines } from "./lines.ts";
 
@@ -20,7 +21,9 @@ export const runWait = environmentCommand({
     const runId = context.args.run;
     const api = await context.environment();
     const limit = { ms: flags.timeout, signal: context.signal, prefix: `wait for run ${runId}: ` };
-    const run = await withDeadline(limit, (signal) => waitForRunEnd({ api, runId, signal }));
+    const run = await whileShowing(context, `Waiting for run ${runId}`, () =>
+      withDeadline(limit, (signal) => waitForRunEnd({ api, runId, signal })),
+    );
     await (flags.json ? out.json(run) : out.lines(runLines(run)));
     if (flags.exitStatus && run.status !== "succeeded") throw new SilentExit(2);
   },

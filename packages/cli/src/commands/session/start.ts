@@ -5,6 +5,7 @@ import { Failure, SilentExit } from "../../failure.ts";
 import { byteLogs, chunkBytes, followRunLogs } from "../../follow/run-logs.ts";
 import { waitForRunEnd } from "../../follow/run-end.ts";
 import type { ApiClient } from "../../http/api-client.ts";
+import { whileShowing } from "../../terminal/live-line.ts";
 import type { Output } from "../../terminal/output.ts";
 import { duration } from "../../text/duration.ts";
 import { startBody } from "./start-input.ts";
@@ -72,7 +73,9 @@ export const sessionStart = environmentCommand({
     // Whole seconds, rounded up (cli §4).
     const limit = { ms: flags.timeout === undefined ? undefined : Math.ceil(flags.timeout / 1000) * 1000, signal: context.signal };
     const waiting = { api, started, out, err: context.err, limit };
-    const run = flags.follow ? await followed(waiting) : await waited(waiting, flags.json);
+    const run = await (flags.follow
+      ? followed(waiting)
+      : whileShowing(context, `Waiting for run ${started.run.id}`, () => waited(waiting, flags.json)));
     await (flags.json ? out.json({ ...started, run }) : out.line(`run_status: ${run.status}`));
     if (flags.exitStatus && run.status !== "succeeded") throw new SilentExit(2);
   },

@@ -4,6 +4,7 @@ import { argument, environmentCommand, jsonFlag } from "../../../command.ts";
 import { isTransient } from "../../../follow/event-stream.ts";
 import type { ExecAddress } from "../../../follow/exec-stream.ts";
 import { isOneOf, terminalExecStates } from "../../../http/terminal-states.ts";
+import { whileShowing } from "../../../terminal/live-line.ts";
 import { exampleExec, exampleWorkspace } from "../lines.ts";
 import { exitAs } from "./exit-code.ts";
 
@@ -19,7 +20,8 @@ export const workspaceExecWait = environmentCommand({
   flags: jsonFlag,
   async run(context) {
     const api = await context.environment();
-    const exec = await ended({ api, workspaceId: context.args.workspace, execId: context.args.exec }, context.signal);
+    const address = { api, workspaceId: context.args.workspace, execId: context.args.exec };
+    const exec = await whileShowing(context, `Waiting for exec ${address.execId}`, () => ended(address, context.signal));
     if (context.flags.json) return context.out.json({ exec });
     await context.out.line(`${exec.id} ${exec.state}`);
     exitAs(exec);
