@@ -9,6 +9,8 @@ import { openAuthenticator } from "./auth/authenticate.ts";
 import { createRoutes } from "./route.ts";
 
 export interface AccountServer extends Accounts {
+  /** Where it listens. */
+  base: string;
   /** Origin of the public URL: what a browser sends. */
   origin: string;
   /** One request; the Origin header is our own when a cookie is sent, as a browser does it. */
@@ -45,6 +47,7 @@ export async function startAccountServer(config: Partial<AccountConfig> = {}): P
   const origin = new URL(accounts.context.settings.publicUrl).origin;
   return {
     ...accounts,
+    base,
     origin,
     call: (method, path, call = {}) =>
       request(`${base}${path}`, method, { ...call, headers: { ...(call.cookie ? { origin } : {}), ...call.headers } }),
