@@ -1,4 +1,4 @@
-/** ext4 files made on the host: read-only images out of a directory, and empty disks. Never mounted by the host's kernel. */
+/** ext4 files made on the host out of a directory, for disks that are only read. Never mounted by the host's kernel. */
 import { createHash } from "node:crypto";
 import { lstat, open, readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -34,27 +34,6 @@ export async function imageFromDirectory({ source, target, name }: ImageFromDire
   const extended = `root_owner=0:0,hash_seed=${uuid},assume_storage_prezeroed=1,lazy_itable_init=0,nodiscard`;
   const args = ["-q", "-t", "ext4", "-b", String(blockBytes), "-I", String(inodeBytes), "-N", String(inodes), "-m", "0", "-O", features];
   await run("mke2fs", [...args, "-E", extended, "-U", uuid, "-L", name.slice(0, 16), "-d", source, target], { env, timeoutMs: 180_000 });
-}
-
-export interface EmptyDisk {
-  target: string;
-  sizeBytes: number;
-  /** With a journal a disk is consistent at every moment (workspaces); without one it is faster (scratch). */
-  journal: "none" | "small";
-  label: string;
-}
-
-/** A fresh ext4 disk as a sparse file; about 5 ms, so it can also be copied from one made before. */
-export async function emptyDisk({ target, sizeBytes, journal, label }: EmptyDisk): Promise<void> {
-  const { uuid, env } = deterministic(`${label}:${sizeBytes}:${journal}`);
-  const file = await open(target, "w");
-  await file.truncate(sizeBytes);
-  await file.close();
-  const journalArgs = journal === "none" ? ["-O", "^has_journal"] : ["-J", "size=16"];
-  const extended = `root_owner=0:0,hash_seed=${uuid},assume_storage_prezeroed=1,lazy_itable_init=0,nodiscard`;
-  await run("mke2fs", ["-q", "-t", "ext4", "-b", String(blockBytes), "-m", "0", ...journalArgs, "-E", extended, "-U", uuid, "-L", label, target], { env });
-  // Nobody wants to see it in a workspace.
-  await run("debugfs", ["-w", "-R", "rmdir lost+found", target], { env });
 }
 
 async function measure(directory: string): Promise<{ bytes: number; entries: number }> {

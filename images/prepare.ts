@@ -3,7 +3,7 @@
  * files and is done; it can be interrupted and repeated at any time, and two may run at once.
  */
 import { mkdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { bundleGuest } from "../packages/guest/build.ts";
 import { type Progress, removeAbandoned, removeOutdated } from "./artifact.ts";
 import { type BaseImage, prepareBaseImage } from "./base-image.ts";
@@ -16,7 +16,6 @@ import { type Bundle, bundleFile, prepareSubstrate } from "./substrate.ts";
 export type { Progress } from "./artifact.ts";
 export type { BaseImage, ImageConfig } from "./base-image.ts";
 export { PreparationError } from "./command.ts";
-export { emptyDisk, type EmptyDisk } from "./disk-image.ts";
 
 export interface Ingredients {
   kernel: string;
