@@ -1,0 +1,230 @@
+/**
+ * Who may do what (http §1.3, §1.5): every endpoint of the protocol table, on every path it has, for every kind of caller, over real HTTP.
+ *
+ * Callers: nobody, a wrong bearer, a session of each role, a key with every single scope, with all scopes, with none of them; the same of another
+ * organization. What is expected follows from the table and the sentences of http §1.3 alone (`expectation`), never from the server.
+ *
+ * Routes of accounts answer for real, with a valid request each (`account-requests.ts`), so that the foreign caller is also tried on ids that exist.
+ * For all other endpoints the decision of the route layer is what is looked at: a probe stands behind it.
+ */
+import type { AddressInfo } from "node:net";
+import { type Endpoint, apiEndpointList, fillPath, routePaths } from "@helmr/protocol/api";
+import { type Permission, type Role, permissionScopes, rolePermissions } from "@helmr/protocol/shared";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { addAccountRoutes } from "../../packages/server/src/http/api/accounts.ts";
+import { createApp, refuseOtherMethods } from "../../packages/server/src/http/app.ts";
+import { openAuthenticator } from "../../packages/server/src/http/auth/authenticate.ts";
+import { allows, createRoutes } from "../../packages/server/src/http/route.ts";
+import { type Accounts, type Tenant, addMember, addTenant, openAccounts } from "../../packages/server/src/operations/accounts.fixture.ts";
+import { issueApiKey } from "../../packages/server/src/operations/issue-api-keys.ts";
+import { openLoginSession } from "../../packages/server/src/operations/open-login-session.ts";
+import { type World, accountRequests } from "./account-requests.ts";
+
+type RouteForm = ReturnType<typeof routePaths>[number];
+
+interface Caller {
+  name: string;
+  kind: "nobody" | "wrong" | "session" | "key";
+  own: boolean;
+  bearer?: string;
+  permissions: ReadonlySet<Permission>;
+}
+
+const roles: readonly Role[] = ["owner", "admin", "developer", "viewer"];
+const origin = "http://localhost:8787";
+let accounts: Accounts;
+let world: World;
+let base: string;
+let close: () => Promise<void>;
+const callers: Caller[] = [];
+
+beforeAll(async () => {
+  accounts = await openAccounts({ mode: "managed" });
+  const [own, foreign] = [await addTenant(accounts.context, "own"), await addTenant(accounts.context, "foreign")];
+  world = { accounts, own, foreign };
+  callers.push({ name: "nobody", kind: "nobody", own: true, permissions: new Set() });
+  callers.push({ name: "a wrong bearer", kind: "wrong", own: true, bearer: "x".repeat(60), permissions: new Set() });
+  for (const tenant of [own, foreign]) await addCallers(tenant, tenant === own);
+  ({ base, close } = await serve());
+});
+afterAll(async () => {
+  await close();
+  await accounts.close();
+});
+
+async function addCallers(tenant: Tenant, own: boolean): Promise<void> {
+  const { db } = accounts.context;
+  const whose = own ? "own" : "foreign";
+  for (const role of roles) {
+    const userId = await addMember(accounts, tenant, { email: `${role}@${whose}.example.com`.replace("owner", "owner2"), role });
+    const bearer = await openLoginSession(db, userId, "device");
+    callers.push({ name: `${whose} ${role}`, kind: "session", own, bearer, permissions: new Set(rolePermissions[role]) });
+  }
+  const scopes = Object.entries(permissionScopes) as [Permission, (typeof permissionScopes)[keyof typeof permissionScopes]][];
+  const key = async (name: string, granted: typeof scopes) => {
+    const created = await issueApiKey(db, {
+      ...tenant,
+      name,
+      scopes: granted.map(([, scope]) => scope),
+      expiresInDays: null,
+      creatorId: tenant.ownerId,
+    });
+    callers.push({
+      name: `${whose} key ${name}`,
+      kind: "key",
+      own,
+      bearer: created.raw_key,
+      permissions: new Set(granted.map(([permission]) => permission)),
+    });
+  };
+  await key("with all scopes", scopes);
+  await key("without scopes", []);
+  for (const scope of own ? scopes : []) await key(scope[1], [scope]);
+}
+
+async function serve() {
+  const faults: unknown[] = [];
+  const authenticator = openAuthenticator(accounts.context);
+  const app = createApp({ onFault: (error) => faults.push(error), trustProxy: false });
+  const routes = createRoutes(app, authenticator);
+  addAccountRoutes(routes, accounts.context);
+  for (const endpoint of apiEndpointList) {
+    if (!routes.implemented.has(endpoint.id) && endpoint.id !== "auth.localLogin") routes.add(endpoint, async () => ({ status: 299 }));
+  }
+  refuseOtherMethods(app, routes.registered);
+  await app.listen({ host: "127.0.0.1", port: 0 });
+  return {
+    base: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`,
+    close: async () => {
+      await app.close();
+      authenticator.close();
+      expect(faults).toEqual([]);
+    },
+  };
+}
+
+interface Request {
+  endpoint: Endpoint;
+  form: RouteForm;
+  params: Record<string, string>;
+  query?: string;
+  body?: unknown;
+}
+
+async function call(caller: Caller, { endpoint, form, params, query, body }: Request): Promise<{ status: number; text: string }> {
+  const scope = { project: world.own.projectId, environment: world.own.environmentId };
+  const response = await fetch(`${base}${fillPath(form.path, { ...scope, ...params })}${query ?? ""}`, {
+    method: endpoint.method,
+    redirect: "manual",
+    headers: { origin, ...(caller.bearer === undefined ? {} : { authorization: `Bearer ${caller.bearer}` }) },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: response.status, text: await response.text() };
+}
+
+/** What the contract says before any handler is asked; `undefined`: the request goes through. */
+function expectation(endpoint: Endpoint, form: RouteForm, caller: Caller): { status: number; text: string } | undefined {
+  if (form.caller === "public") return undefined;
+  if (caller.kind === "nobody" || caller.kind === "wrong") return { status: 401, text: "authentication is required" };
+  if (form.caller === "user_session" && caller.kind === "key") return { status: 401, text: "session authentication is required" };
+  if (form.caller === "api_key" && caller.kind === "session") {
+    const single = /^\/sessions\/(\{id\}|by-external-id)/.test(endpoint.path);
+    return { status: single ? 403 : 400, text: "session environment scoped requests must use the project environment path" };
+  }
+  // The path names our own environment: for others it is not there, whatever their role.
+  if (form.caller === "user_session" && endpoint.family === "environment" && !caller.own)
+    return { status: 404, text: "environment not found" };
+  if (!allows(endpoint.permission, caller.permissions)) return { status: 403, text: "permission is required" };
+  return undefined;
+}
+
+const someId = "01980a00-0000-7000-8000-00000000ffff";
+
+/** Valid for every placeholder of the table, and of nothing that exists. */
+function someParams(endpoint: Endpoint): Record<string, string> {
+  const names = [...endpoint.path.matchAll(/\{(\w+)\}/g)].map((match) => match[1] as string);
+  return Object.fromEntries(names.filter((name) => name !== "project" && name !== "environment").map((name) => [name, someId]));
+}
+
+const forms = apiEndpointList
+  .filter((endpoint) => endpoint.id !== "auth.localLogin")
+  .flatMap((endpoint) => routePaths(endpoint).map((form) => [`${endpoint.method} ${form.path}`, endpoint, form] as const));
+
+describe("the route layer", () => {
+  test("there are callers of every kind", () => {
+    expect(callers.filter((caller) => caller.kind === "key" && caller.own)).toHaveLength(Object.keys(permissionScopes).length + 2);
+    expect(callers.filter((caller) => caller.kind === "session")).toHaveLength(8);
+  });
+
+  // Nothing valid is sent: whoever is refused is refused before the request is looked at, and whoever is not hears about the request.
+  test.each(forms.filter(([, endpoint]) => endpoint.family !== "public" && endpoint.family !== "root"))(
+    "%s",
+    async (_name, endpoint, form) => {
+      const query = form.byExternalId ? "?external_id=none" : "";
+      const body = endpoint.method === "GET" || endpoint.method === "DELETE" ? undefined : { surplus_field: true };
+      for (const caller of callers) {
+        const expected = expectation(endpoint, form, caller);
+        // A real handler could change something; those are asked below, with valid requests.
+        if (!expected && accountRequests[endpoint.id]) continue;
+        const answer = await call(caller, { endpoint, form, params: someParams(endpoint), query, body });
+        if (expected)
+          expect({ caller: caller.name, ...answer }).toMatchObject({
+            caller: caller.name,
+            status: expected.status,
+            text: expect.stringContaining(expected.text),
+          });
+        else expect([299, 400], `${caller.name}: ${answer.text}`).toContain(answer.status);
+      }
+    },
+  );
+});
+
+describe("a session by cookie", () => {
+  test.each(forms.filter(([, endpoint, form]) => endpoint.method !== "GET" && form.caller !== "public" && form.caller !== "api_key"))(
+    "%s is refused from another origin and without one",
+    async (_name, endpoint, form) => {
+      const token = await openLoginSession(accounts.context.db, world.own.ownerId, "browser");
+      const path = fillPath(form.path, { project: world.own.projectId, environment: world.own.environmentId, ...someParams(endpoint) });
+      for (const headers of [{ origin: "https://evil.example" }, { origin: "null" }, {}]) {
+        const response = await fetch(base + path, {
+          method: endpoint.method,
+          headers: { cookie: `helmr_session_dev=${token}`, ...headers },
+        });
+        expect(response.status).toBe(403);
+      }
+    },
+  );
+});
+
+describe("routes of accounts", () => {
+  const account = forms.filter(([, endpoint]) => accountRequests[endpoint.id]);
+
+  test("have a valid request each", () => {
+    const ids = apiEndpointList
+      .filter((endpoint) => /^(auth|projects|environments|apiKeys|members|invitations|secrets)\./.test(endpoint.id))
+      .map((endpoint) => endpoint.id);
+    expect(Object.keys(accountRequests).sort()).toEqual(ids.filter((id) => id !== "auth.localLogin").sort());
+  });
+
+  test.each(account)("%s", async (_name, endpoint, form) => {
+    const build = accountRequests[endpoint.id];
+    for (const caller of callers.filter((one) => !expectation(endpoint, form, one))) {
+      const request = await build!(world);
+      const { bearer, ...nobody } = caller;
+      const answer = await call(request.withoutCredential ? nobody : { ...nobody, bearer }, {
+        endpoint,
+        form,
+        params: request.params ?? {},
+        query: request.query,
+        body: request.body,
+      });
+      const expected = caller.own ? (request.own ?? endpoint.statuses) : (request.foreign ?? [404]);
+      expect(expected, `${caller.name}: ${answer.status} ${answer.text}`).toContain(answer.status);
+      if (!caller.own) for (const id of idsOf(world.own)) expect(answer.text, caller.name).not.toContain(id);
+    }
+  });
+});
+
+function idsOf(tenant: Tenant): string[] {
+  return [tenant.orgId, tenant.ownerId, tenant.projectId, tenant.environmentId, tenant.stagingId];
+}
