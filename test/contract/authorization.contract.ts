@@ -185,7 +185,8 @@ describe("a session by cookie", () => {
     async (_name, endpoint, form) => {
       const token = await openLoginSession(accounts.context.db, world.own.ownerId, "browser");
       const path = fillPath(form.path, { project: world.own.projectId, environment: world.own.environmentId, ...someParams(endpoint) });
-      for (const headers of [{ origin: "https://evil.example" }, { origin: "null" }, {}]) {
+      const origins: Record<string, string>[] = [{ origin: "https://evil.example" }, { origin: "null" }, {}];
+      for (const headers of origins) {
         const response = await fetch(base + path, {
           method: endpoint.method,
           headers: { cookie: `helmr_session_dev=${token}`, ...headers },
