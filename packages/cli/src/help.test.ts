@@ -88,6 +88,11 @@ describe("usage errors", () => {
     expect(await runInProcess(argv)).toEqual({ code: 1, stdout: "", stderr: `${line}\n` });
   });
 
+  test("a command of the front door says where it is", async () => {
+    const stderr = "up belongs to the single-machine install; run ./helmr up in a checkout of Helmr\n";
+    expect(await runInProcess(["up", "--detach"])).toEqual({ code: 1, stdout: "", stderr });
+  });
+
   test("--version prints the bare version", async () => {
     expect(await runInProcess(["--version"])).toEqual({ code: 0, stdout: "0.1.0\n", stderr: "" });
   });

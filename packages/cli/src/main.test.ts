@@ -232,6 +232,30 @@ describe("helmr at a terminal", () => {
     expect(result).toMatchObject({ code: 1, stdout: "secret delete needs --yes\r\n" });
   });
 
+  test("shows what goes on while it waits, and takes it away", async () => {
+    const live = { ...run, status: "running", exit_code: null };
+    env.server.on(`GET /api/runs/${run.id}`, { body: live }, { body: run });
+    env.server.on(`GET /api/runs/${run.id}/events`, {
+      stream: async (response) => {
+        await new Promise((resolve) => {
+          setTimeout(resolve, 300);
+        });
+        response.end(frame(1, "run_event", { id: "1", kind: "run.completed" }));
+      },
+    });
+    const { code, stdout } = await inTerminal(["run", "wait", run.id]);
+    expect(code).toBe(0);
+    const clear = "\r\u001b[2K";
+    expect(
+      stdout
+        .split(clear)
+        .slice(1, -1)
+        .every((shown) => /^.( Waiting for run )/u.test(shown)),
+    ).toBe(true);
+    expect(stdout.split(clear).length).toBeGreaterThan(3);
+    expect(stdout.split(clear).at(-1)).toMatch(/^run_id: /);
+  });
+
   test("shows errors in colour, and results as they are", async () => {
     expect((await inTerminal(["nonsense"])).stdout).toBe("\u001b[31munknown command 'nonsense'\u001b[39m\r\n");
     env.server.on("GET /api/runs", { body: { runs: [] } });

@@ -82,7 +82,14 @@ interface Chosen {
   passed: readonly string[] | undefined;
 }
 
+/** Commands of the single-machine install, which the script `helmr` of a checkout takes before it comes to us (cli §6). */
+const frontDoorWords = new Set(["up", "down", "doctor", "test", "worker"]);
+
 function parse(argv: readonly string[]): Chosen {
+  const [word] = argv;
+  if (word !== undefined && frontDoorWords.has(word)) {
+    throw new Failure(`${word} belongs to the single-machine install; run ./helmr ${word} in a checkout of Helmr`);
+  }
   let chosen: Chosen | undefined;
   const passed = passedCommand(argv);
   const program = programTree((spec, leaf, values) => {

@@ -280,6 +280,20 @@ describe("the project of helmr deploy", () => {
     );
   });
 
+  test("may lie at a path with blanks and signs", async () => {
+    const { cp } = await import("node:fs/promises");
+    answers();
+    const odd = path.join(env.directory, "my project #1 %20?");
+    await cp(project, odd, { recursive: true, verbatimSymlinks: true });
+    await writeFile(
+      path.join(odd, "helmr.config.ts"),
+      `import { existsSync } from "node:fs";\nif (!existsSync(new URL("./tasks/hello.ts", import.meta.url))) throw new Error(import.meta.url);\n${config}`,
+    );
+    expect(await env.withKey(["deploy", odd, "--detach"], { env: process.env as Record<string, string> & object })).toMatchObject({
+      code: 0,
+    });
+  });
+
   test("may have packages and relative imports in its config", async () => {
     await put({
       "node_modules/dep/package.json": '{"name":"dep","main":"index.cjs"}',

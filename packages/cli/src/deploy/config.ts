@@ -9,6 +9,7 @@
 import { SourceMap, type SourceMapPayload, isBuiltin } from "node:module";
 import { access } from "node:fs/promises";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import type { BuildFailure, Message, Plugin } from "esbuild";
 import { Failure, oneLine } from "../failure.ts";
 import { runProgram } from "./run-program.ts";
@@ -103,7 +104,7 @@ async function compiled(directory: string): Promise<{ code: string; map: SourceM
       target: "node20.19",
       sourcemap: "external",
       logLevel: "silent",
-      define: { "import.meta.url": JSON.stringify(new URL(`file://${encodeURI(path.join(directory, configName))}`).href) },
+      define: { "import.meta.url": JSON.stringify(pathToFileURL(path.join(directory, configName)).href) },
       plugins: [packagesPlugin],
     });
     const find = (extension: string) => result.outputFiles.find((file) => file.path.endsWith(extension))?.text ?? "";
