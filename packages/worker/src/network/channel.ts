@@ -80,8 +80,10 @@ export class GuestChannel {
   }
 
   private readonly onData = (chunk: Buffer): void => {
+    // A chunk that was on its way when reading stopped.
+    const waits = this.rest !== null;
     this.rest = this.rest ? Buffer.concat([this.rest, chunk]) : chunk;
-    if (!this.nextTurn) this.takeTurn();
+    if (!waits) this.takeTurn();
   };
   private readonly onDrain = (): void => this.updateRoom();
   private readonly onEnd = (): void => this.finish({ reason: "gone", detail: "The stream ended" });
@@ -103,11 +105,19 @@ export class GuestChannel {
     for (const far of this.touched) far.settle();
     this.touched.clear();
     if (this.ended) return;
-    if (taken < chunk.length) {
-      this.rest = chunk.subarray(taken);
-      this.nextTurn = setImmediate(() => this.takeTurn());
-    }
-    this.updateReading();
+    if (taken < chunk.length) this.rest = chunk.subarray(taken);
+    this.goOn();
+  }
+
+  /** The next turn, when something is left and the guest has taken enough of what it was sent. */
+  private goOn(): void {
+    const blocked = this.stream.writableLength >= networkLimits.outgoingControlBytes;
+    if (this.rest && !this.nextTurn && !blocked) this.nextTurn = setImmediate(() => this.takeTurn());
+    const stop = blocked || this.rest !== null;
+    if (stop === this.readingStopped) return;
+    this.readingStopped = stop;
+    if (stop) this.stream.pause();
+    else this.stream.resume();
   }
 
   private makeSink(): FrameSink {
@@ -177,15 +187,7 @@ export class GuestChannel {
       this.full = full;
       for (const connection of this.connections.values()) connection.updateReading();
     }
-    this.updateReading();
-  }
-
-  private updateReading(): void {
-    const stop = this.nextTurn !== null || this.stream.writableLength >= networkLimits.outgoingControlBytes;
-    if (stop === this.readingStopped) return;
-    this.readingStopped = stop;
-    if (stop) this.stream.pause();
-    else this.stream.resume();
+    this.goOn();
   }
 
   private resetConnections(): void {

@@ -68,5 +68,7 @@ export const networkLimits = {
 
   allowEntries: 1024,
   serviceEntries: 100,
+  /** As much as an attach message takes (protocol/guest/handshake.ts). */
   caBundleBytes: 1_000_000,
+  npmTimeoutMs: 15_000,
 } as const;

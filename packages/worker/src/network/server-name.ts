@@ -21,25 +21,25 @@ const recordBytesMax = 16_384;
 export function readServerName(bytes: Buffer): ServerName {
   if (bytes[0] !== undefined && bytes[0] !== handshakeRecord) return { status: "not_tls" };
   if (bytes[1] !== undefined && bytes[1] !== 3) return { status: "not_tls" };
-  const handshake = joinRecords(bytes);
-  if (handshake === "none") return { status: "none" };
+  const { handshake, broken } = joinRecords(bytes);
   if (handshake[0] !== undefined && handshake[0] !== clientHello) return { status: "none" };
   const complete = handshake.length >= 4 && handshake.length >= 4 + handshake.readUIntBE(1, 3);
   if (complete) return nameIn(handshake.subarray(4, 4 + handshake.readUIntBE(1, 3)));
-  return bytes.length >= networkLimits.clientHelloBytes ? { status: "none" } : { status: "more" };
+  return broken || bytes.length >= networkLimits.clientHelloBytes ? { status: "none" } : { status: "more" };
 }
 
-/** The handshake bytes of all records so far; "none" when a record is not one of a handshake. */
-function joinRecords(bytes: Buffer): Buffer | "none" {
+/** The handshake bytes of all records up to the first that is not one of a handshake, as early data is. */
+function joinRecords(bytes: Buffer): { handshake: Buffer; broken: boolean } {
   const parts: Buffer[] = [];
   let at = 0;
   while (bytes.length - at >= recordHeaderBytes) {
     const length = bytes.readUInt16BE(at + 3);
-    if (bytes[at] !== handshakeRecord || bytes[at + 1] !== 3 || length === 0 || length > recordBytesMax) return "none";
+    const broken = bytes[at] !== handshakeRecord || bytes[at + 1] !== 3 || length === 0 || length > recordBytesMax;
+    if (broken) return { handshake: Buffer.concat(parts), broken };
     parts.push(bytes.subarray(at + recordHeaderBytes, at + recordHeaderBytes + length));
     at += recordHeaderBytes + length;
   }
-  return Buffer.concat(parts);
+  return { handshake: Buffer.concat(parts), broken: false };
 }
 
 function nameIn(hello: Buffer): ServerName {

@@ -89,7 +89,8 @@ const low32 = 0xffff_ffffn;
 export function formsOf(address: IpAddress): IpAddress[] {
   if (address.family === 4) return [address];
   const forms = [address];
-  if (contains(nat64, address) || address.value >> 32n === 0n) forms.push(makeAddress(4, address.value & low32));
+  const isCompatible = address.value >> 32n === 0n && address.value > 1n;
+  if (contains(nat64, address) || isCompatible) forms.push(makeAddress(4, address.value & low32));
   if (contains(sixToFour, address)) forms.push(makeAddress(4, (address.value >> 80n) & low32));
   const interfaceTag = (address.value >> 32n) & low32;
   if (interfaceTag === 0x5efen || interfaceTag === 0x0200_5efen) forms.push(makeAddress(4, address.value & low32));
