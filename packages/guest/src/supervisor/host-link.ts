@@ -131,6 +131,13 @@ export class HostLink {
     this.outbox.release();
   }
 
+  /** By the sources of all streams that are open. */
+  get bytesWritten(): number {
+    let sum = 0;
+    for (const stream of this.outgoing.values()) sum += stream.length;
+    return sum;
+  }
+
   /** Every stream has been taken by the host. */
   get streamsSettled(): boolean {
     for (const stream of this.outgoing.values()) if (!stream.settled) return false;

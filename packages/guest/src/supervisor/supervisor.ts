@@ -7,6 +7,7 @@
  * One run, one build, any number of execs, files and connections, each in a file of its own. Before `attach` nothing here belongs to a
  * tenant, because this is what a template's snapshot holds. What happens to a run when its lease ends does not depend on the host.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import {
   type AttachRequest,
   type BuildResult,
@@ -304,11 +305,16 @@ export class Supervisor {
     }
   }
 
+  /** What the frozen processes had written is read and taken by the host: nothing new for a few turns of the loop. */
   private async flushed(): Promise<boolean> {
     const deadline = performance.now() + guestLimits.parkFlushMs;
-    while (!this.link.streamsSettled) {
+    let quiet = 0;
+    for (let seen = -1; quiet < 3;) {
       if (performance.now() > deadline) return false;
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await pause(2);
+      const written = this.link.bytesWritten;
+      quiet = written === seen && this.link.streamsSettled ? quiet + 1 : 0;
+      seen = written;
     }
     return true;
   }
