@@ -6,7 +6,7 @@ const day = 24 * 60 * minute;
 /** Sent when a credential, a role or a membership ended: every process forgets what it remembered of credentials. */
 export const credentialsTopic = "credentials";
 /** Sent when a project or environment was deleted: its rows wait to be removed. */
-export const purgeTopic = "purge";
+export const purgeTopic = "reconcile:purge-environments";
 
 export const accountLimits = {
   loginSessionMs: 30 * day,

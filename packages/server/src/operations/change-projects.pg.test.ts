@@ -74,7 +74,7 @@ describe("deleteProject()", () => {
     const other = await project("other");
     accounts.hinted.length = 0;
     expect(await deleteProject(db, hints, tenant.orgId, tenant.projectId)).toBe("deleted");
-    expect(accounts.hinted).toEqual(["credentials", "purge"]);
+    expect(accounts.hinted).toEqual(["credentials", "reconcile:purge-environments"]);
     expect(await getProject(db, tenant.orgId, tenant.projectId)).toMatchObject({ status: 404 });
     expect(await listProjects(db, tenant.orgId)).toMatchObject([{ id: other.id, is_default: true }]);
     expect(await project("shop")).toMatchObject({ slug: "shop", is_default: false });
