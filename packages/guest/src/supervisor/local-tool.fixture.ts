@@ -108,8 +108,9 @@ function replaceControl(child: ChildProcess, pid: number): void {
     },
   });
   real.on("data", (chunk: Buffer) => control.push(chunk));
-  real.on("close", () => control.destroy());
-  real.on("error", () => control.destroy());
+  // The command does not hold the descriptor, so its end says nothing.
+  real.on("error", () => {});
+  child.on("exit", () => control.destroy());
   stdio[controlFd] = control;
 }
 
