@@ -35,6 +35,7 @@ create table workspaces (
 );
 create unique index workspaces_external on workspaces (environment_id, external_id) where external_id is not null;
 create unique index workspaces_idempotency on workspaces (environment_id, idempotency_key_hash) where idempotency_key_hash is not null;
+create index workspaces_deleting on workspaces (updated_at) where state = 'deleting';
 create index workspaces_list on workspaces (environment_id, created_at desc, id desc);
 
 create table workspace_versions (
@@ -89,4 +90,5 @@ create table workspace_mounts (
 -- One live mount and one writer set per workspace: this index, not code.
 create unique index workspace_mounts_live on workspace_mounts (workspace_id) where state in ('requested', 'mounting', 'mounted', 'unmounting');
 create index workspace_mounts_worker on workspace_mounts (worker_id) where state in ('mounting', 'mounted', 'unmounting');
+create index workspace_mounts_ended on workspace_mounts (updated_at) where state in ('unmounted', 'lost', 'failed');
 create index workspace_mounts_workspace on workspace_mounts (workspace_id, created_at desc);

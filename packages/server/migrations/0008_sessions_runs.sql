@@ -277,4 +277,5 @@ create table run_operations (
   created_at              timestamptz not null default now(),
   applied_at              timestamptz
 );
+create index run_operations_age on run_operations (created_at);
 create unique index run_operations_key on run_operations (run_id, idempotency_key_hash) where idempotency_key_hash is not null;

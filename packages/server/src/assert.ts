@@ -15,3 +15,8 @@ export function required<T>(value: T | null | undefined, message: string): T {
   if (value === null || value === undefined) throw new Bug(message);
   return value;
 }
+
+/** A place that the code around it cannot lead to. */
+export function unreachable(why: string): never {
+  throw new Bug(`Unreachable: ${why}`);
+}

@@ -1,5 +1,6 @@
 /** What operations of the engine work with; put together once by `main/` (and by test/platform). */
 import type { Directive, MountLease, RunLease } from "@helmr/protocol/worker";
+import { unreachable } from "./assert.ts";
 import type { BlobStore } from "./blobs/port.ts";
 import type { Dispatch } from "./dispatch/port.ts";
 import type { LeaseLoss } from "./domain/lease.ts";
@@ -40,6 +41,16 @@ export interface EngineHooks {
     promoted: { orgId: string; projectId: string; environmentId: string; deploymentId: string },
   ) => Promise<void>)[];
 }
+
+/** Where nobody has joined: no waits, no mounts of their own. */
+export const noHooks: EngineHooks = {
+  runFinished: [],
+  deploymentPromoted: [],
+  readDirectives: () => Promise.resolve([]),
+  readMountLeases: () => unreachable("mount leases are granted by the workspace engine"),
+  readCheckpoint: () => unreachable("checkpoints are made by parking"),
+  loseMountLease: () => unreachable("mount leases are granted by the workspace engine"),
+};
 
 /** Names of hints, in one place: who sends and who listens must agree. */
 export const topic = {

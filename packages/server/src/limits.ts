@@ -17,6 +17,9 @@ export const engineLimits = {
   workerSilentMs: 45_000,
   /** Rows a reconciler touches in one pass. */
   reconcileBatch: 200,
+  garbageBatch: 5_000,
+  /** Ended leases and mounts answer repeats for that long. */
+  endedRetentionMs: 86_400_000,
   /** An idempotency key of a cancel, and everything else that is only kept to answer repeats. */
   repeatRetentionMs: 30 * 86_400_000,
   /** How long a waiting claim may live without looking by itself: hints can be lost. */

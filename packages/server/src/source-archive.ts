@@ -19,7 +19,7 @@ export async function checkSourceArchive(bytes: Readable): Promise<string | unde
     for await (const entry of archive) {
       entries += 1;
       total += entry.header.size ?? 0;
-      const problem = entryProblem(entry.header, { entries, total });
+      const problem = entryProblem(entry.header as PaxHeader, { entries, total });
       if (problem) return problem;
       entry.resume();
     }
@@ -34,8 +34,10 @@ export async function checkSourceArchive(bytes: Readable): Promise<string | unde
 
 const plainTypes: ReadonlySet<string | null | undefined> = new Set(["file", "contiguous-file", "directory", "symlink"]);
 
-function entryProblem(
-  header: Header & { pax?: Record<string, string> | null },
+/** tar-stream keeps the records of extended headers. */
+type PaxHeader = Header & { pax?: Record<string, string> | null };
+
+function entryProblem(header: PaxHeader,
   seen: { entries: number; total: number },
 ): string | undefined {
   const { name, type, linkname } = header;

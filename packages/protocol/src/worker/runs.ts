@@ -21,11 +21,10 @@ export const reportItem = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("log"),
     stream: z.enum(["stdout", "stderr", "logger"]),
+    /** Of this attempt: the first byte of an attempt is 0 (runLease.report says where a resumed one goes on). */
     offset: count,
     /** base64; logger entries are lines of JSON {level, message, fields?, at}. */
     data: z.base64(),
-    /** Records (lines or entries) that end inside this item, an unfinished last line of a closed stream included. */
-    records: count,
     /** Milliseconds before the request was sent. */
     age_ms: count,
   }),

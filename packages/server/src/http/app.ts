@@ -2,15 +2,16 @@
  * The HTTP front: body rules, versions, unknown paths and faults (http §1.1). Routes are added by `route.ts` from endpoint tables; this
  * file knows none of them.
  */
-import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from "fastify";
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { apiVersion, limits } from "@helmr/protocol/shared";
 import { faultAnswer, sendJson } from "./errors.ts";
 
 export interface AppOptions {
   /** Told about every fault, with the route it happened in. */
   onFault: (error: unknown, request: { method: string; url: string; id: string }) => void;
-  /** Answers what no route does: the console, or 404. */
   trustProxy: boolean;
+  /** Answers what no route does outside of the API. */
+  console?: (request: FastifyRequest, reply: FastifyReply) => FastifyReply;
 }
 
 const httpMethods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] as const;
@@ -50,7 +51,10 @@ export function createApp(options: AppOptions): FastifyInstance {
     return sendJson(reply, answer.status, answer.body);
   });
 
-  app.setNotFoundHandler((request, reply) => sendJson(reply, 404, { error: isApiPath(request.url) ? "not found" : "page not found" }));
+  app.setNotFoundHandler((request, reply) => {
+    if (isApiPath(request.url)) return sendJson(reply, 404, { error: "not found" });
+    return options.console ? options.console(request, reply) : sendJson(reply, 404, { error: "page not found" });
+  });
   return app;
 }
 

@@ -15,7 +15,7 @@ import { isRefusal, notFound, type Refusal, refuse } from "../outcome.ts";
 import type { Tx } from "../store/db.ts";
 import { leaseHolder } from "../store/lease.ts";
 import { runOperationByKey, runOperationInsert, type RunOperationRow } from "../store/run-operation.ts";
-import { runRequestCancel } from "../store/run-write.ts";
+import { type Finish, runRequestCancel } from "../store/run-write.ts";
 import { type LockedRun, runGet, runLock, type RunRow } from "../store/run.ts";
 import { type EngineContext, topic } from "../engine-context.ts";
 import { announceRun, finishRun } from "./finish-run.ts";
@@ -101,4 +101,11 @@ export async function cancelRun(
   });
   if (isRefusal(operation)) return operation;
   return { run: required(await runGet(context.db, environmentId, runId), "A locked run exists"), operation };
+}
+
+/** The end of a run whose cancel was asked for before; the reason is the one that was given then. */
+export function cancelledBy(run: LockedRun, end: Pick<Finish, "events" | "ending" | "attemptState"> & { activeMs?: number }): Finish {
+  const { reason, force, origin } = run.cancel ?? { reason: "cancelled", origin: "cancel_operation" };
+  const attributes = { reason, ...(force ? { force } : {}), origin };
+  return { outcome: "cancelled", ...end, events: [...end.events, { kind: "run.cancelled", attributes }] };
 }

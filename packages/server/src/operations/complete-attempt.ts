@@ -20,7 +20,7 @@ import type { ReportGap } from "./end-build.ts";
 import { enqueueRun } from "./enqueue-run.ts";
 import type { EngineContext } from "../engine-context.ts";
 import { announceRun, finishRun } from "./finish-run.ts";
-import { cancelledBy } from "./lose-lease.ts";
+import { cancelledBy } from "./cancel-run.ts";
 import { closeLogTails } from "./report-attempt.ts";
 import { isHeldRun, type RunCall, type Stale, stale } from "../worker-actor.ts";
 

@@ -40,6 +40,11 @@ export async function enrollWorker(
   return { workerId: required(row, "An upsert returns its row").id, group: enrollment.worker_group, credential: credential.text };
 }
 
+/** A secret for a group, for whoever sets up an install: it goes into the configuration of the server and of the group's workers. */
+export function newEnrollmentSecret(): string {
+  return issueCredential(credentialPrefix.workerEnrollment).text;
+}
+
 /** The operator's secret of a group, from the configuration; called at each start of the server. */
 export async function ensureEnrollment(on: Queryable, group: string, secret: string): Promise<void> {
   await workerEnrollmentPut(on, { id: newId(), worker_group: group, secret_hash: credentialHash(secret) });

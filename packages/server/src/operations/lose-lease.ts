@@ -16,6 +16,7 @@ import { type EndingRun, leaseEndingRunByLease, leaseHolder } from "../store/lea
 import { runRequeue } from "../store/run-write.ts";
 import { workspaceSetDirty } from "../store/workspace.ts";
 import { interruptBuild } from "./end-build.ts";
+import { cancelledBy } from "./cancel-run.ts";
 import { endFailedAttempt } from "./end-attempt.ts";
 import { enqueueRun } from "./enqueue-run.ts";
 import { type EngineContext, topic } from "../engine-context.ts";
@@ -101,14 +102,4 @@ async function loseRunLease(tx: Tx, context: EngineContext, leaseId: string, los
     if (holder) context.hints.send(topic.worker(holder.worker_id));
   });
   return true;
-}
-
-/** The end of a run whose cancel was asked for before; the reason is the one that was given then. */
-export function cancelledBy(
-  run: EndingRun,
-  end: Pick<Parameters<typeof finishRun>[3], "events" | "ending" | "attemptState"> & { activeMs?: number },
-): Parameters<typeof finishRun>[3] {
-  const { reason, force, origin } = run.cancel ?? { reason: "cancelled", origin: "cancel_operation" };
-  const attributes = { reason, ...(force ? { force } : {}), origin };
-  return { outcome: "cancelled", ...end, events: [...end.events, { kind: "run.cancelled", attributes }] };
 }

@@ -36,5 +36,12 @@ const byKey = statement<{ run_id: string; key_hash: Buffer }, RunOperationRow>(
   `select ${columns} from run_operations where run_id = $run_id and idempotency_key_hash = $key_hash`,
 );
 
+const prune = statement<{ older_ms: number; row_limit: number }>(
+  "run_operation_prune",
+  `delete from run_operations
+    where id in (select id from run_operations where created_at < now() - $older_ms * interval '1 millisecond' order by created_at limit $row_limit)`,
+);
+
+export const runOperationPrune = (on: Queryable, olderMs: number, limit: number) => on.run(prune, { older_ms: olderMs, row_limit: limit });
 export const runOperationInsert = (tx: Tx, row: InsertParams) => tx.one(insert, row);
 export const runOperationByKey = (on: Queryable, runId: string, keyHash: Buffer) => on.one(byKey, { run_id: runId, key_hash: keyHash });

@@ -167,6 +167,25 @@ const lock = statement<{ environment_id: string; id: string }, LockedRun>(
     where r.environment_id = $environment_id and r.id = $id for no key update of s, w, r`,
 );
 
+/** Holders that were told to stop and are late. Index runs_cancelling. */
+const overdueCancels = statement<{ row_limit: number }, { id: string; environment_id: string }>(
+  "run_overdue_cancels",
+  "select id, environment_id from runs where state = 'cancelling' and cancel_due_at <= now() order by cancel_due_at limit $row_limit",
+);
+const nextCancel = statement<Record<never, never>, { due_ms: number }>(
+  "run_next_cancel",
+  `select (extract(epoch from (cancel_due_at - now())) * 1000)::float8 as due_ms from runs
+    where state = 'cancelling' and cancel_due_at is not null order by cancel_due_at limit 1`,
+);
+const cancelOverdue = statement<{ id: string }, { overdue: boolean }>(
+  "run_cancel_overdue",
+  "select coalesce(cancel_due_at <= now(), false) as overdue from runs where id = $id",
+);
+
+export const runOverdueCancels = (on: Queryable, limit: number) => on.all(overdueCancels, { row_limit: limit });
+export const runNextCancelMs = async (on: Queryable) => (await on.one(nextCancel, {}))?.due_ms;
+export const runCancelOverdue = async (tx: Tx, id: string) => (await tx.one(cancelOverdue, { id }))?.overdue === true;
+
 export const runGet = (on: Queryable, environmentId: string, id: string) => on.one(get, { environment_id: environmentId, id });
 export const runExists = (on: Queryable, environmentId: string, id: string) => on.one(exists, { environment_id: environmentId, id });
 export const runTurns = (on: Queryable, sessionId: string) => on.all(turns, { session_id: sessionId });

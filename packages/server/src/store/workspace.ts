@@ -191,6 +191,12 @@ const mountReady = statement<{ lease_id: string; workspace_id: string }>(
     where workspace_id = $workspace_id and lease_id = $lease_id and state ${inStates(mountTransitions.ready.from)}`,
 );
 
+/** Index workspaces_deleting. */
+const deleting = statement<{ row_limit: number }, { id: string; environment_id: string }>(
+  "workspace_deleting",
+  "select id, environment_id from workspaces where state = 'deleting' order by updated_at limit $row_limit",
+);
+
 export interface VersionRow {
   id: string;
   workspace_id: string;
@@ -297,5 +303,6 @@ export const workspaceMountReady = (tx: Tx, workspaceId: string, leaseId: string
 export const workspaceVersions = (on: Queryable, workspaceId: string, kind: string | undefined, limit: number) =>
   on.all(versions, { workspace_id: workspaceId, kind: kind ?? null, row_limit: limit });
 export const workspaceVersion = (on: Queryable, workspaceId: string, id: string) => on.one(version, { workspace_id: workspaceId, id });
+export const workspaceDeleting = (on: Queryable, limit: number) => on.all(deleting, { row_limit: limit });
 export const workspaceMountPrune = (on: Queryable, olderMs: number, limit: number) =>
   on.run(pruneMounts, { older_ms: olderMs, row_limit: limit });

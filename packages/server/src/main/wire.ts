@@ -1,0 +1,106 @@
+/** Puts the parts of a server process together from its configuration. Nothing here decides anything; processes differ in what they start of it. */
+import type { AccountContext } from "../account-context.ts";
+import { accountSettings } from "../account-settings.ts";
+import { openFileStore } from "../blobs/fs.ts";
+import { signedGrants } from "../blobs/signed-grants.ts";
+import type { Config } from "../config.ts";
+import { openPostgresDispatch } from "../dispatch/postgres.ts";
+import { type EngineContext, type EngineHooks, noHooks } from "../engine-context.ts";
+import { openHints } from "../hints.ts";
+import { type Front, type FrontOptions, openFront } from "../http/front.ts";
+import { loadKeyRing } from "../key-file.ts";
+import { logTransport } from "../mail/log.ts";
+import { openOutbox } from "../mail/outbox.ts";
+import { smtpTransport } from "../mail/smtp.ts";
+import { openReadiness } from "../operations/check-readiness.ts";
+import { openClaimDesk } from "../operations/claim-leases.ts";
+import { ensureEnrollment } from "../operations/enroll-worker.ts";
+import { objectAccess } from "../operations/object-access.ts";
+import { createGates } from "../operations/open-gates.ts";
+import { engineReconcilers } from "../reconcilers/engine-loops.ts";
+import { type Reconciler, type RunningLoops, startLoops } from "../reconcilers/loop.ts";
+import { openKeys } from "../secrets.ts";
+import { type DbOptions, openDb } from "../store/db.ts";
+import { notifyTransport } from "../store/hint-notify.ts";
+import { openLeads } from "../store/leadership.ts";
+import type { Telemetry } from "../telemetry.ts";
+
+export interface Parts {
+  engine: EngineContext;
+  accounts: AccountContext;
+  objects: NonNullable<FrontOptions["objects"]>;
+  telemetry: Telemetry;
+  close(): Promise<void>;
+}
+
+export interface WireOptions {
+  telemetry: Telemetry;
+  /** Other processes work on the same database: hints travel between them. */
+  shared: boolean;
+  hooks?: Partial<EngineHooks>;
+  intercept?: DbOptions["intercept"];
+}
+
+export async function openParts(config: Config, { telemetry, shared, hooks, intercept }: WireOptions): Promise<Parts> {
+  const keys = openKeys(await loadKeyRing(config));
+  const db = openDb({
+    url: config.databaseUrl,
+    poolSize: config.databasePoolSize,
+    onError: (error) => telemetry.emit("database_connection_lost", { error }),
+    ...(intercept ? { intercept } : {}),
+  });
+  const hints = await openHints(shared ? notifyTransport(db) : null);
+  const grants = signedGrants(keys, config.workerUrl);
+  const blobs = await openFileStore(config.blobDirectory, grants);
+  const dispatch = openPostgresDispatch(db, hints);
+  const gates = createGates({ db, dispatch });
+  const outbox = openOutbox({
+    transport:
+      config.smtpUrl === ""
+        ? logTransport((mail) => telemetry.emit("mail_logged", mail))
+        : smtpTransport({ url: config.smtpUrl, from: config.mailFrom }),
+    report: (event) => telemetry.emit("mail", event),
+  });
+  if (config.enrollmentSecret !== "") await ensureEnrollment(db, defaultGroup, config.enrollmentSecret);
+  return {
+    engine: { db, hints, keys, dispatch, blobs, gates, hooks: { ...noHooks, ...hooks } },
+    accounts: { db, hints, keys, outbox, settings: accountSettings(config) },
+    objects: objectAccess(blobs, grants),
+    telemetry,
+    async close() {
+      await outbox.close(mailCloseMs);
+      await gates.settled();
+      await hints.close();
+      await db.close();
+    },
+  };
+}
+
+const defaultGroup = "default";
+const mailCloseMs = 5_000;
+
+export interface ServedFront extends Front {
+  address: string;
+}
+
+export async function serveFront(config: Config, parts: Parts, more: FrontOptions["more"] = []): Promise<ServedFront> {
+  const front = await openFront({
+    engine: parts.engine,
+    accounts: parts.accounts,
+    desk: openClaimDesk(parts.engine),
+    objects: parts.objects,
+    telemetry: parts.telemetry,
+    isReady: openReadiness(parts.engine.db),
+    consoleDirectory: config.consoleDirectory,
+    packagesDirectory: config.packagesDirectory,
+    trustProxy: config.trustProxy,
+    more,
+  });
+  const address = await front.app.listen({ host: config.host, port: config.port });
+  return { ...front, address };
+}
+
+export function startDispatcher(parts: Parts, more: readonly Reconciler[] = []): RunningLoops {
+  const leadership = openLeads(parts.engine.db, (loop, leads) => parts.telemetry.emit("leadership", { loop, leads }));
+  return startLoops([...engineReconcilers(parts.engine), ...more], { hints: parts.engine.hints, leadership, telemetry: parts.telemetry });
+}
