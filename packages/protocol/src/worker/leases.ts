@@ -219,11 +219,6 @@ export const claimRequest = z.object({
   warm: z.object({ images: z.array(z.string()).max(1000), workspaces: z.array(id).max(10_000), checkpoints: z.array(id).max(10_000) }),
   kinds: z.array(z.enum(["run", "build", "mount"])).min(1),
   /**
-   * Every lease this process knows it holds. A lease of this epoch that is not named was granted in an answer that got lost: it is given again,
-   * at once and with nothing else.
-   */
-  held: z.array(id).max(10_000).optional(),
-  /**
    * Leases that this process has. The answer gives again what the worker holds in this epoch beyond these: the answer that gave it was lost.
    * Absent: nothing is given again.
    */

@@ -25,6 +25,8 @@ export const reportItem = z.discriminatedUnion("kind", [
     offset: count,
     /** base64; logger entries are lines of JSON {level, message, fields?, at}. */
     data: z.base64(),
+    /** Not needed: the control plane finds the ends of records itself, because the bytes come from a guest. */
+    records: count.optional(),
     /** Milliseconds before the request was sent. */
     age_ms: count,
   }),

@@ -3,6 +3,7 @@
  * nobody else to do it; hints stay inside the process.
  */
 import { migrate } from "../store/migrate.ts";
+import { handOff } from "./local-handoff.ts";
 import { runUntilSignal } from "./run-until-signal.ts";
 import { openParts, serveFront, startDispatcher } from "./wire.ts";
 
@@ -11,9 +12,11 @@ await runUntilSignal("server", async (config, telemetry) => {
   const parts = await openParts(config, { telemetry, shared: false });
   const front = await serveFront(config, parts);
   const loops = startDispatcher(parts);
+  const endHandOff = config.mode === "local" ? await handOff(config, parts) : () => undefined;
   return {
     address: front.address,
     async stop() {
+      endHandOff();
       await front.close();
       await loops.stop();
       await parts.close();

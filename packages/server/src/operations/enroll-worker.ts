@@ -3,7 +3,7 @@
  * epoch: what the host still runs is adopted by name and fence, every other lease of it is lost at once instead of at its deadline.
  */
 import { credentialPrefix, limits } from "@helmr/protocol/shared";
-import type { WorkerFacts } from "@helmr/protocol/worker";
+import type { Lease, WorkerFacts } from "@helmr/protocol/worker";
 import { required } from "../assert.ts";
 import { credentialHash, issueCredential } from "../credentials.ts";
 import { engineLimits } from "../limits.ts";
@@ -14,6 +14,7 @@ import { leaseAdopt, leaseOfOlderEpochs } from "../store/lease.ts";
 import { workerEnroll, workerEnrollmentGet, workerEnrollmentPut, workerLogin, workerStart } from "../store/worker.ts";
 import type { EngineContext } from "../engine-context.ts";
 import { loseLease } from "./lose-lease.ts";
+import { readLeases } from "./read-leases.ts";
 import type { WorkerActor } from "../worker-actor.ts";
 
 export interface Enrolled {
@@ -65,14 +66,14 @@ export async function startWorker(
   context: EngineContext,
   worker: WorkerActor,
   request: StartWorker,
-): Promise<{ epoch: number; adopted: string[]; stale: string[] }> {
+): Promise<{ epoch: number; adopted: string[]; stale: string[]; leases: Lease[] }> {
   const { epoch, adopted } = await context.db.tx(async (tx) => {
     const started = required(
       await workerStart(tx, { id: worker.workerId, facts: json(request.facts), ...request.total }),
       "An authenticated worker exists",
     );
     const rows = await leaseAdopt(tx, { workerId: worker.workerId, epoch: started.epoch }, request.adopt, limits.leaseTtlMs);
-    return { epoch: started.epoch, adopted: rows.map((row) => row.id) };
+    return { epoch: started.epoch, adopted: rows };
   });
   // Each in a transaction of its own; what a crash leaves is found at its deadline.
   for (;;) {
@@ -80,6 +81,8 @@ export async function startWorker(
     for (const lease of lost) await loseLease(context, lease, "fenced");
     if (lost.length < engineLimits.reconcileBatch) break;
   }
-  const known = new Set(adopted);
-  return { epoch, adopted, stale: request.adopt.map((item) => item.lease_id).filter((id) => !known.has(id)) };
+  const ids = adopted.map((row) => row.id);
+  const known = new Set(ids);
+  const leases = adopted.length === 0 ? [] : await readLeases(context, adopted);
+  return { epoch, adopted: ids, leases, stale: request.adopt.map((item) => item.lease_id).filter((id) => !known.has(id)) };
 }

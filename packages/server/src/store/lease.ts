@@ -218,12 +218,15 @@ const undelivered = statement<{ worker_id: string; epoch: number; known: string[
 );
 
 /** At the start of a worker's process: what it still has machines for goes on under the new epoch. */
-const adopt = statement<{ worker_id: string; epoch: number; ttl_ms: number; lease_ids: string[]; fences: number[] }, { id: string }>(
+const adopt = statement<
+  { worker_id: string; epoch: number; ttl_ms: number; lease_ids: string[]; fences: number[] },
+  { id: string; kind: "run" | "build" | "mount" }
+>(
   "lease_adopt",
   `update leases l set worker_epoch = $epoch, deadline = now() + $ttl_ms * interval '1 millisecond'
      from unnest($lease_ids::uuid[], $fences::bigint[]) as x (id, fence)
     where l.id = x.id and l.fence = x.fence and l.worker_id = $worker_id and l.state = 'held' and l.deadline > now()
-   returning l.id`,
+   returning l.id, l.kind`,
 );
 
 const ofOlderEpochs = statement<{ worker_id: string; epoch: number; row_limit: number }, { id: string; kind: "run" | "build" | "mount" }>(
