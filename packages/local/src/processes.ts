@@ -24,7 +24,10 @@ export async function isAlive(process: ProcessId | undefined): Promise<boolean> 
 
 /** TERM, then KILL after `graceMs`. True when it is gone. */
 export async function endProcess(target: ProcessId, graceMs: number): Promise<boolean> {
-  for (const [signal, patienceMs] of [["SIGTERM", graceMs], ["SIGKILL", 5_000]] as const) {
+  for (const [signal, patienceMs] of [
+    ["SIGTERM", graceMs],
+    ["SIGKILL", 5_000],
+  ] as const) {
     if (!(await isAlive(target))) return true;
     try {
       process.kill(target.pid, signal);

@@ -74,7 +74,8 @@ async function othersMayEnter(directory: string): Promise<boolean> {
 
 /** Removes the install with everything in it, the part outside included. */
 export async function purgeState(layout: StateLayout): Promise<void> {
-  if (layout.data !== join(layout.root, "data") && layout.data.startsWith("/var/lib/helmr/")) await rm(layout.data, { recursive: true, force: true });
+  if (layout.data !== join(layout.root, "data") && layout.data.startsWith("/var/lib/helmr/"))
+    await rm(layout.data, { recursive: true, force: true });
   await rm(layout.root, { recursive: true, force: true });
 }
 

@@ -63,7 +63,8 @@ export class Supervisor {
         this.running.push(
           await startComponent(component, {
             onStart: () => void this.record(),
-            onExit: (name, how, restartInMs) => this.options.say(`${name} ended (${how}); starting it again in ${restartInMs / 1000} s. Its log: ${component.log}`),
+            onExit: (name, how, restartInMs) =>
+              this.options.say(`${name} ended (${how}); starting it again in ${restartInMs / 1000} s. Its log: ${component.log}`),
           }),
         );
       }
