@@ -12,6 +12,10 @@ export interface World {
   accounts: Accounts;
   own: Tenant;
   foreign: Tenant;
+  /** What the own tenant has promoted. */
+  deploymentId: string;
+  /** A request with a key of the own tenant that may do everything. */
+  call: (method: string, path: string, body?: unknown) => Promise<{ status: number; json: unknown }>;
 }
 
 export interface AccountRequest {

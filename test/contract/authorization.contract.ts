@@ -1,24 +1,35 @@
 /**
- * Who may do what (http §1.3, §1.5): every endpoint of the protocol table, on every path it has, for every kind of caller, over real HTTP.
+ * Who may do what (http §1.3, §1.5): every endpoint of the protocol table, on every path it has, for every kind of caller, over real HTTP against the
+ * whole server.
  *
  * Callers: nobody, a wrong bearer, a session of each role, a key with every single scope, with all scopes, with none of them; the same of another
- * organization. What is expected follows from the table and the sentences of http §1.3 alone (`expectation`), never from the server.
+ * organization. Who is refused how follows from the table and the sentences of http §1.3 alone (`expectation`), never from the server. Whoever is not
+ * refused gets a valid request (`account-requests.ts`, `environment-requests.ts`) on things of the own tenant that exist, and is answered as the table
+ * says; a caller of another organization hears 404 and never sees an id of ours.
  *
- * Routes of accounts answer for real, with a valid request each (`account-requests.ts`), so that the foreign caller is also tried on ids that exist.
- * For all other endpoints the decision of the route layer is what is looked at: a probe stands behind it.
+ * Behind an endpoint that nobody has implemented yet stands a probe: then only the decision is looked at. A new implementation needs its valid request.
  */
-import type { AddressInfo } from "node:net";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Endpoint, apiEndpointList, fillPath, routePaths } from "@helmr/protocol/api";
 import { type Permission, type Role, permissionScopes, rolePermissions } from "@helmr/protocol/shared";
+import { openParts, readConfig, serveFront, telemetryTo } from "@helmr/server";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { addAccountRoutes } from "../../packages/server/src/http/api/accounts.ts";
-import { createApp, refuseOtherMethods } from "../../packages/server/src/http/app.ts";
-import { openAuthenticator } from "../../packages/server/src/http/auth/authenticate.ts";
-import { allows, createRoutes } from "../../packages/server/src/http/route.ts";
-import { type Accounts, type Tenant, addMember, addTenant, openAccounts } from "../../packages/server/src/operations/accounts.fixture.ts";
+import { generateKeyRing, keyRingText } from "../../packages/server/src/key-ring.ts";
+import { allows } from "../../packages/server/src/http/route.ts";
+import {
+  type Accounts,
+  type Tenant,
+  addDeployment,
+  addMember,
+  addTenant,
+  openAccounts,
+} from "../../packages/server/src/operations/accounts.fixture.ts";
 import { issueApiKey } from "../../packages/server/src/operations/issue-api-keys.ts";
 import { openLoginSession } from "../../packages/server/src/operations/open-login-session.ts";
 import { type World, accountRequests } from "./account-requests.ts";
+import { environmentRequests } from "./environment-requests.ts";
 
 type RouteForm = ReturnType<typeof routePaths>[number];
 
@@ -32,20 +43,28 @@ interface Caller {
 
 const roles: readonly Role[] = ["owner", "admin", "developer", "viewer"];
 const origin = "http://localhost:8787";
+const requests = { ...accountRequests, ...environmentRequests };
+const probed = 299;
 let accounts: Accounts;
 let world: World;
 let base: string;
+let implemented: ReadonlySet<string>;
 let close: () => Promise<void>;
 const callers: Caller[] = [];
 
 beforeAll(async () => {
-  accounts = await openAccounts({ mode: "managed" });
+  const opened = await openAccounts();
+  const server = await serve(opened.databaseUrl);
+  ({ base, close } = server);
+  // Secrets must be sealed with the server's own keys.
+  accounts = { ...opened, context: server.context };
   const [own, foreign] = [await addTenant(accounts.context, "own"), await addTenant(accounts.context, "foreign")];
-  world = { accounts, own, foreign };
+  const { deploymentId } = await addDeployment(accounts, own);
   callers.push({ name: "nobody", kind: "nobody", own: true, permissions: new Set() });
   callers.push({ name: "a wrong bearer", kind: "wrong", own: true, bearer: "x".repeat(60), permissions: new Set() });
   for (const tenant of [own, foreign]) await addCallers(tenant, tenant === own);
-  ({ base, close } = await serve());
+  const bearer = callers.find((caller) => caller.name === "own key with all scopes")?.bearer;
+  world = { accounts, own, foreign, deploymentId, call: (method, path, body) => send(path, method, { bearer, body }) };
 });
 afterAll(async () => {
   await close();
@@ -82,22 +101,37 @@ async function addCallers(tenant: Tenant, own: boolean): Promise<void> {
   for (const scope of own ? scopes : []) await key(scope[1], [scope]);
 }
 
-async function serve() {
+/** The whole front, with a probe behind what is not implemented; no dispatcher, so nothing happens by itself. */
+async function serve(databaseUrl: string) {
+  const directory = await mkdtemp(join(tmpdir(), "helmr-authorization-"));
   const faults: unknown[] = [];
-  const authenticator = openAuthenticator(accounts.context);
-  const app = createApp({ onFault: (error) => faults.push(error), trustProxy: false });
-  const routes = createRoutes(app, authenticator);
-  addAccountRoutes(routes, accounts.context);
-  for (const endpoint of apiEndpointList) {
-    if (!routes.implemented.has(endpoint.id) && endpoint.id !== "auth.localLogin") routes.add(endpoint, async () => ({ status: 299 }));
-  }
-  refuseOtherMethods(app, routes.registered);
-  await app.listen({ host: "127.0.0.1", port: 0 });
+  const telemetry = telemetryTo((event, details) => {
+    if (event === "request_failed" || event === "stream_failed") faults.push(details);
+  });
+  const config = readConfig({
+    HELMR_DATABASE_URL: databaseUrl,
+    HELMR_STATE_DIR: directory,
+    HELMR_KEY_RING: keyRingText(generateKeyRing()),
+    HELMR_MODE: "managed",
+    HELMR_PUBLIC_URL: origin,
+    PORT: "0",
+  });
+  const parts = await openParts(config, { telemetry, shared: false });
+  const front = await serveFront(config, parts, [
+    (routes) => {
+      implemented = new Set(routes.implemented);
+      for (const endpoint of apiEndpointList) {
+        if (!implemented.has(endpoint.id) && endpoint.id !== "auth.localLogin") routes.add(endpoint, async () => ({ status: probed }));
+      }
+    },
+  ]);
   return {
-    base: `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`,
+    base: front.address,
+    context: parts.accounts,
     close: async () => {
-      await app.close();
-      authenticator.close();
+      await front.close();
+      await parts.close();
+      await rm(directory, { recursive: true, force: true });
       expect(faults).toEqual([]);
     },
   };
@@ -107,19 +141,25 @@ interface Request {
   endpoint: Endpoint;
   form: RouteForm;
   params: Record<string, string>;
-  query?: string;
+  query?: string | undefined;
   body?: unknown;
 }
 
-async function call(caller: Caller, { endpoint, form, params, query, body }: Request): Promise<{ status: number; text: string }> {
+async function call(caller: Pick<Caller, "bearer">, { endpoint, form, params, query, body }: Request) {
   const scope = { project: world.own.projectId, environment: world.own.environmentId };
-  const response = await fetch(`${base}${fillPath(form.path, { ...scope, ...params })}${query ?? ""}`, {
-    method: endpoint.method,
+  return send(`${fillPath(form.path, { ...scope, ...params })}${query ?? ""}`, endpoint.method, { bearer: caller.bearer, body });
+}
+
+async function send(path: string, method: string, { bearer, body }: { bearer: string | undefined; body?: unknown }) {
+  const response = await fetch(base + path, {
+    method,
     redirect: "manual",
-    headers: { origin, ...(caller.bearer === undefined ? {} : { authorization: `Bearer ${caller.bearer}` }) },
+    headers: { origin, ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }) },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  return { status: response.status, text: await response.text() };
+  const text = await response.text();
+  const json = response.headers.get("content-type") === "application/json" && text !== "" ? (JSON.parse(text) as unknown) : undefined;
+  return { status: response.status, text, json };
 }
 
 /** What the contract says before any handler is asked; `undefined`: the request goes through. */
@@ -165,7 +205,7 @@ describe("the route layer", () => {
       for (const caller of callers) {
         const expected = expectation(endpoint, form, caller);
         // A real handler could change something; those are asked below, with valid requests.
-        if (!expected && accountRequests[endpoint.id]) continue;
+        if (!expected && requests[endpoint.id]) continue;
         const answer = await call(caller, { endpoint, form, params: someParams(endpoint), query, body });
         if (expected)
           expect({ caller: caller.name, ...answer }).toMatchObject({
@@ -173,7 +213,7 @@ describe("the route layer", () => {
             status: expected.status,
             text: expect.stringContaining(expected.text),
           });
-        else expect([299, 400], `${caller.name}: ${answer.text}`).toContain(answer.status);
+        else expect([probed, 400], `${caller.name}: ${answer.text}`).toContain(answer.status);
       }
     },
   );
@@ -197,35 +237,31 @@ describe("a session by cookie", () => {
   );
 });
 
-describe("routes of accounts", () => {
-  const account = forms.filter(([, endpoint]) => accountRequests[endpoint.id]);
-
-  test("have a valid request each", () => {
-    const ids = apiEndpointList
-      .filter((endpoint) => /^(auth|projects|environments|apiKeys|members|invitations|secrets)\./.test(endpoint.id))
-      .map((endpoint) => endpoint.id);
-    expect(Object.keys(accountRequests).sort()).toEqual(ids.filter((id) => id !== "auth.localLogin").sort());
+describe("a valid request", () => {
+  test("is there for every endpoint that is implemented", () => {
+    const credentialed = apiEndpointList.filter(
+      (endpoint) => !["public", "root"].includes(endpoint.family) || endpoint.id.startsWith("auth."),
+    );
+    const needed = credentialed.filter((endpoint) => implemented.has(endpoint.id)).map((endpoint) => endpoint.id);
+    expect(needed.filter((id) => !(id in requests) && id !== "auth.localLogin")).toEqual([]);
+    expect(Object.keys(requests).filter((id) => !apiEndpointList.some((endpoint) => endpoint.id === id))).toEqual([]);
   });
 
-  test.each(account)("%s", async (_name, endpoint, form) => {
-    const build = accountRequests[endpoint.id];
+  test.each(forms.filter(([, endpoint]) => endpoint.id in requests))("%s", async (_name, endpoint, form) => {
+    const build = requests[endpoint.id];
     for (const caller of callers.filter((one) => !expectation(endpoint, form, one))) {
       const request = await build!(world);
-      const { bearer, ...nobody } = caller;
-      const answer = await call(request.withoutCredential ? nobody : { ...nobody, bearer }, {
-        endpoint,
-        form,
-        params: request.params ?? {},
-        query: request.query,
-        body: request.body,
-      });
+      const bearer = request.withoutCredential ? undefined : caller.bearer;
+      const query = form.byExternalId || !endpoint.byExternalId ? request.query : undefined;
+      const answer = await call({ bearer }, { endpoint, form, params: request.params ?? {}, query, body: request.body });
       const expected = caller.own ? (request.own ?? endpoint.statuses) : (request.foreign ?? [404]);
-      expect(expected, `${caller.name}: ${answer.status} ${answer.text}`).toContain(answer.status);
+      const allowed = implemented.has(endpoint.id) ? expected : [probed];
+      expect(allowed, `${caller.name}: ${answer.status} ${answer.text}`).toContain(answer.status);
       if (!caller.own) for (const id of idsOf(world.own)) expect(answer.text, caller.name).not.toContain(id);
     }
   });
 });
 
 function idsOf(tenant: Tenant): string[] {
-  return [tenant.orgId, tenant.ownerId, tenant.projectId, tenant.environmentId, tenant.stagingId];
+  return [tenant.orgId, tenant.ownerId, tenant.projectId, tenant.environmentId, tenant.stagingId, world.deploymentId];
 }

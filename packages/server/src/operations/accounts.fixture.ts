@@ -17,6 +17,7 @@ import { createOrganization } from "./create-organization.ts";
 
 export interface Accounts {
   context: AccountContext;
+  databaseUrl: string;
   mails: Mail[];
   /** Names of the statements sent so far. */
   statements: string[];
@@ -61,6 +62,7 @@ export async function openAccounts(config: Partial<AccountConfig> = {}): Promise
     },
   };
   return {
+    databaseUrl: database.url,
     context: {
       db,
       hints: recorded,
@@ -119,4 +121,40 @@ export async function addMember(accounts: Accounts, tenant: Tenant, member: { em
   const userId = await addUser(accounts.context, member.email);
   await accounts.sql("insert into members (org_id, user_id, role) values ($1, $2, $3)", [tenant.orgId, userId, member.role]);
   return userId;
+}
+
+export interface Deployed {
+  deploymentId: string;
+  sandboxId: string;
+  taskId: string;
+}
+
+/** A promoted deployment with the task `hello`, its sandbox `box`, queue `work` and the streams `in` and `out`. */
+export async function addDeployment(accounts: Accounts, tenant: Pick<Tenant, "orgId" | "projectId" | "environmentId">): Promise<Deployed> {
+  const [deploymentId, sandboxId, taskId] = [newId(), newId(), newId()];
+  const { orgId, projectId, environmentId } = tenant;
+  await accounts.sql(
+    `insert into deployments (id, org_id, project_id, environment_id, version, content_hash, source_size_bytes, api_version, bundle_format_version,
+                              worker_protocol_version, state, trace_id)
+     values ($4, $1, $2, $3, '20260101.1', 'sha256:x', 1, 'v', 2, 'w', 'deployed', 't')`,
+    [orgId, projectId, environmentId, deploymentId],
+  );
+  await accounts.sql("update environments set current_deployment_id = $2 where id = $1", [environmentId, deploymentId]);
+  await accounts.sql(
+    `insert into deployment_sandboxes (id, environment_id, deployment_id, sandbox_id, fingerprint, image_ref, workspace_path, milli_cpu, memory_mib, network)
+     values ($2, $1, $3, 'box', 'f', 'helmr/node:24', '/workspace', 1000, 512, '{"internet":true}')`,
+    [environmentId, sandboxId, deploymentId],
+  );
+  await accounts.sql(
+    `insert into deployment_tasks (id, environment_id, deployment_id, task_id, sandbox_id, file_path, export_name, module_path, queue_name,
+                                   max_duration_seconds, retry)
+     values ($2, $1, $3, 'hello', $4, 'tasks/hello.ts', 'hello', 'hello.mjs', 'work', 900, '{"enabled":false}')`,
+    [environmentId, taskId, deploymentId, sandboxId],
+  );
+  await accounts.sql("insert into deployment_queues (deployment_id, name) values ($1, 'work')", [deploymentId]);
+  await accounts.sql(
+    "insert into deployment_streams (deployment_id, direction, name, fingerprint) values ($1, 'input', 'in', 'f'), ($1, 'output', 'out', 'f')",
+    [deploymentId],
+  );
+  return { deploymentId, sandboxId, taskId };
 }

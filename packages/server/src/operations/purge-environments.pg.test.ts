@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Environment } from "@helmr/protocol/api";
 import { newId } from "../new-id.ts";
-import { type Accounts, type Tenant, addTenant, openAccounts } from "./accounts.fixture.ts";
+import { type Accounts, type Tenant, addDeployment, addTenant, openAccounts } from "./accounts.fixture.ts";
 import { createEnvironment, deleteEnvironment } from "./change-environments.ts";
 import { deleteProject } from "./change-projects.ts";
 import { issueApiKey } from "./issue-api-keys.ts";
@@ -25,24 +25,9 @@ async function fill(environmentId: string, sessions: number): Promise<void> {
   const scope = { projectId: tenant.projectId, environmentId };
   await putSecret(db, keys, { scope, name: "A", value: "x" });
   await issueApiKey(db, { ...tenant, environmentId, name: "k", scopes: [], expiresInDays: null, creatorId: tenant.ownerId });
-  const [deployment, sandbox, task, worker] = [newId(), newId(), newId(), newId()];
   const own = [tenant.orgId, tenant.projectId, environmentId];
-  await accounts.sql(
-    `insert into deployments (id, org_id, project_id, environment_id, version, content_hash, source_size_bytes, api_version, bundle_format_version, worker_protocol_version, state, trace_id)
-     values ($4, $1, $2, $3, '20260101.1', 'sha256:x', 1, 'v', 2, 'w', 'deployed', 't')`,
-    [...own, deployment],
-  );
-  await accounts.sql("update environments set current_deployment_id = $2 where id = $1", [environmentId, deployment]);
-  await accounts.sql(
-    `insert into deployment_sandboxes (id, environment_id, deployment_id, sandbox_id, fingerprint, image_ref, workspace_path, milli_cpu, memory_mib, network)
-     values ($2, $1, $3, 's', 'f', 'helmr/node:24', '/workspace', 1000, 512, '{}')`,
-    [environmentId, sandbox, deployment],
-  );
-  await accounts.sql(
-    `insert into deployment_tasks (id, environment_id, deployment_id, task_id, sandbox_id, file_path, export_name, module_path, queue_name, max_duration_seconds, retry)
-     values ($2, $1, $3, 'hello', $4, 'f', 'e', 'm', 'q', 900, '{}')`,
-    [environmentId, task, deployment, sandbox],
-  );
+  const worker = newId();
+  const { deploymentId: deployment, sandboxId: sandbox, taskId: task } = await addDeployment(accounts, { ...tenant, environmentId });
   await accounts.sql("insert into workers (id, worker_group, name, credential_hash, state) values ($1, 'default', $2, $3, 'active')", [
     worker,
     worker,
