@@ -50,7 +50,12 @@ function greet(send: (message: unknown) => void): void {
 function answer(message: Ping | Tool, send: (message: unknown) => void): void {
   if (message.type === "ping") {
     counter += 1;
-    const result = { monotonicNs: String(process.hrtime.bigint()), unixUs: Date.now() * 1000, random: randomBytes(16).toString("hex"), counter };
+    const result = {
+      monotonicNs: String(process.hrtime.bigint()),
+      unixUs: Date.now() * 1000,
+      random: randomBytes(16).toString("hex"),
+      counter,
+    };
     send({ type: "ok", id: message.id, result });
   } else runTool(message, send);
 }

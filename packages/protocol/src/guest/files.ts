@@ -5,7 +5,7 @@
  * followed only while it stays inside. Contents travel on streams chosen by the host:
  *   read, download   `ok` with the facts, then bytes guest → host, then `stream.end`
  *   write, upload    bytes host → guest, `stream.end`, then `ok`. A write becomes visible at once and whole (rename). An upload is a tar;
- *                    entries that leave the target, devices and hard links are refused before anything else of the archive is written.
+ *                    an entry that leaves the target, a device or a hard link ends it there; what came before has been written.
  */
 import * as z from "zod";
 import { streamId } from "./byte-streams.ts";
