@@ -1,7 +1,8 @@
 /**
  * "Look now": wakes followers, long polls and reconcilers. A hint carries no data and may be lost; whoever waits for one also looks on a
  * period of its own (house §2, reconcilers). Topics are `run:<id>`, `logs:<id>`, `deployment:<id>`, `dispatch:<group>`, `worker:<id>`,
- * `session:<id>`, `exec:<id>`, `mount:<workspace id>`, `schedules`, `timers`.
+ * `session:<id>`, `exec:<id>`, `mount:<workspace id>`, `schedules`, `timers`, `credentials`
+ * (a credential, role or membership ended), `reconcile:<loop>`.
  *
  * Within this process a hint is delivered at once; to other processes it travels through NOTIFY, collected for a millisecond and sent outside of
  * any transaction: NOTIFY inside a transaction takes a lock that serializes every commit of the server (measured in docs/adr).

@@ -17,6 +17,8 @@ import { openClaimDesk } from "../operations/claim-leases.ts";
 import { ensureEnrollment } from "../operations/enroll-worker.ts";
 import { objectAccess } from "../operations/object-access.ts";
 import { createGates } from "../operations/open-gates.ts";
+import { accountReconcilers } from "../reconcilers/account-loops.ts";
+import { accountReconcilers } from "../reconcilers/account-loops.ts";
 import { engineReconcilers } from "../reconcilers/engine-loops.ts";
 import { type Reconciler, type RunningLoops, startLoops } from "../reconcilers/loop.ts";
 import { openKeys } from "../secrets.ts";
@@ -102,5 +104,9 @@ export async function serveFront(config: Config, parts: Parts, more: FrontOption
 
 export function startDispatcher(parts: Parts, more: readonly Reconciler[] = []): RunningLoops {
   const leadership = openLeads(parts.engine.db, (loop, leads) => parts.telemetry.emit("leadership", { loop, leads }));
-  return startLoops([...engineReconcilers(parts.engine), ...more], { hints: parts.engine.hints, leadership, telemetry: parts.telemetry });
+  return startLoops([...engineReconcilers(parts.engine), ...accountReconcilers(parts.accounts), ...more], {
+    hints: parts.engine.hints,
+    leadership,
+    telemetry: parts.telemetry,
+  });
 }
