@@ -104,9 +104,9 @@ export type MachineExit =
 export interface Machine {
   readonly id: string;
   readonly compatibility: Compatibility;
-  /** Guest protocol stream. Ends when the machine ends. */
+  /** Guest protocol stream, from a frame boundary on. Ends when the machine ends. */
   readonly control: Duplex;
-  /** Network channel stream (protocol/guest/network.ts). */
+  /** Network channel stream (protocol/guest/network.ts), as it comes: what reads it looks for SYNC. */
   readonly network: Duplex;
   /** Resolves once, never rejects. */
   readonly exited: Promise<MachineExit>;
@@ -116,7 +116,8 @@ export interface Machine {
   resume(): Promise<void>;
   /**
    * Writes memory and device state of a machine that is paused (by this call when it is running) into `directory` and leaves it paused.
-   * `copyDisks` runs while the machine stands still, so that disks belong to the same cut.
+   * `copyDisks` runs while the machine stands still, so that disks belong to the same cut. The memory may be the machine's own file: the
+   * snapshot is valid once the machine is stopped, and worthless as soon as it is resumed.
    */
   snapshot(directory: string, copyDisks: () => Promise<void>): Promise<Snapshot>;
   /** Tells the guest that a disk has another size. */
@@ -153,8 +154,25 @@ export interface VmDriver {
   start(spec: MachineSpec, signal: AbortSignal): Promise<Machine>;
   /** Restores a snapshot with the disks it was cut with. */
   restore(spec: MachineSpec, snapshot: Pick<Snapshot, "memory" | "device">, signal: AbortSignal): Promise<Machine>;
-  /** Takes over a machine that an earlier process of this worker started; `gone` when it does not run any more. */
+  /**
+   * Takes over a machine that an earlier process of this worker started; `gone` when it does not run any more. It may be paused, when that
+   * process died in between: `resume` does no harm to a machine that runs. Its guest says `hello` again.
+   */
   adopt(handle: MachineHandle): Promise<Machine | "gone">;
+  /** A template that was made earlier; undefined when it is incomplete or was touched since. */
+  readTemplate(directory: string): Promise<Template | undefined>;
+  /** Machines in directories below this one that still run, whoever started them: for a worker that has just begun. */
+  findLeftovers(directory: string): Promise<Leftover[]>;
+  endLeftover(leftover: Leftover): Promise<void>;
+}
+
+export interface Leftover {
+  /** The machine's. */
+  directory: string;
+  pid: number;
+  pidStartTime: number;
+  /** For `adopt`; undefined when the machine was never ready. */
+  handle: MachineHandle | undefined;
 }
 
 /** Expected failures of a driver; anything else is a bug. */

@@ -12,6 +12,8 @@ export const vmLimits = {
   snapshotMs: 30_000,
   /** From SIGKILL to a process that is gone. */
   killMs: 10_000,
+  /** What was given up on may take this long to undo itself. */
+  undoMs: 15_000,
   /** After a restart of the worker: until an old monitor has connected again (it tries every second). */
   adoptMs: 8_000,
   /** One line of a monitor. */

@@ -7,7 +7,6 @@ import { channelPreamble } from "@helmr/protocol/guest";
 import { type Machine, type MachineHandle, VmError } from "../driver.ts";
 import { join } from "node:path";
 import { rm } from "node:fs/promises";
-import { networkSyncFrame } from "../network-sync.ts";
 import { skipUntil } from "../skip-until.ts";
 import { vmLimits } from "../limits.ts";
 import { within } from "../limited-time.ts";
@@ -22,8 +21,8 @@ import { Qmp } from "./qmp.ts";
 export async function adoptMachine(context: CloneContext, handle: MachineHandle): Promise<Machine | "gone"> {
   const { isolation, cgroups } = context.host;
   const { user, memory, compatibility } = handle.details as unknown as HandleDetails;
-  const process = await findMonitor({ pid: handle.pid, startTime: handle.pidStartTime }, join(handle.directory, monitorLogName));
-  if (!process) {
+  const monitor = await findMonitor({ pid: handle.pid, startTime: handle.pidStartTime }, join(handle.directory, monitorLogName));
+  if (!monitor) {
     await cgroups.remove(handle.id);
     return "gone";
   }
@@ -39,10 +38,10 @@ export async function adoptMachine(context: CloneContext, handle: MachineHandle)
       undo.add(() => directory.close());
       const sockets = await listenAll(directory, undo);
       undo.add(async () => {
-        await process.kill();
+        await monitor.kill();
         await cgroups.remove(handle.id);
       });
-      const connections = await connectAll(sockets, process, signal);
+      const connections = await connectAll(sockets, monitor, signal);
       const qmp = await Qmp.open(connections.monitor);
       undo.add(() => qmp.close());
       const machine = new QemuMachine({
@@ -50,8 +49,8 @@ export async function adoptMachine(context: CloneContext, handle: MachineHandle)
         compatibility,
         handle,
         control: skipUntil(connections.control, { marker: channelPreamble, keepMarker: false }),
-        network: skipUntil(connections.network, { marker: networkSyncFrame, keepMarker: true }),
-        process,
+        network: connections.network,
+        process: monitor,
         qmp,
         directory,
         memory: memory ?? undefined,
@@ -62,7 +61,7 @@ export async function adoptMachine(context: CloneContext, handle: MachineHandle)
     });
   } catch (error) {
     // Nothing can be known about a machine whose monitor does not answer.
-    await process.kill();
+    await monitor.kill();
     await undo.run();
     if (error instanceof VmError && error.code === "monitor_died") return "gone";
     throw asVmError(error, "monitor_unresponsive", `Machine ${handle.id} could not be taken over`);

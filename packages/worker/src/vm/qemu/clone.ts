@@ -22,10 +22,8 @@ import {
   type Template,
   VmError,
 } from "../driver.ts";
-import { networkSyncFrame } from "../network-sync.ts";
-import { skipUntil } from "../skip-until.ts";
 import { vmLimits } from "../limits.ts";
-import { within } from "../limited-time.ts";
+import { orAborted, within } from "../limited-time.ts";
 import { Undo } from "../undo.ts";
 import { monitorArguments, placeholderBytes, type SlotBacking } from "./command-line.ts";
 import { DescriptorTable, type LaunchHost, launchMonitor, type Monitor } from "./launch.ts";
@@ -179,8 +177,7 @@ async function wakeUp(monitor: Monitor, { spec, device, signal }: { spec: Machin
     // A read-only disk cannot be resized; what reads it believes its file system, not the device.
     if (!disk.readOnly && disk.sizeBytes !== placeholderBytes) await qmp.execute("block_resize", { "node-name": slot as MachineDiskSlot, size: disk.sizeBytes });
   }
-  await spec.prepared;
-  signal.throwIfAborted();
+  await orAborted(Promise.resolve(spec.prepared), signal);
   await qmp.execute("cont");
 }
 
@@ -203,7 +200,7 @@ async function describeMachine(context: CloneContext, { monitor, spec, user, mem
     compatibility,
     handle,
     control: monitor.control,
-    network: skipUntil(monitor.network, { marker: networkSyncFrame, keepMarker: true }),
+    network: monitor.network,
     process: monitor.process,
     qmp: monitor.qmp,
     directory: monitor.directory,

@@ -11,6 +11,7 @@ import {
   type Accelerator,
   type Compatibility,
   type DriverFacts,
+  type Leftover,
   type Machine,
   type MachineHandle,
   type MachineSpec,
@@ -25,7 +26,8 @@ import { bootTemplate } from "./boot-template.ts";
 import { chooseAccelerator } from "./probes.ts";
 import { FileDigests } from "./file-digests.ts";
 import { findHostFacts, type HostFacts, type MonitorTools } from "./host-facts.ts";
-import { templateFiles } from "./template.ts";
+import { endLeftover, findLeftovers } from "./leftovers.ts";
+import { readTemplate, templateFiles } from "./template.ts";
 
 export interface QemuDriverOptions {
   /** For what the driver remembers: probe results, digests. Made when missing. */
@@ -86,6 +88,20 @@ export class QemuDriver implements VmDriver {
 
   async adopt(handle: MachineHandle): Promise<Machine | "gone"> {
     return adoptMachine(await this.context(), handle);
+  }
+
+  readTemplate(directory: string): Promise<Template | undefined> {
+    return readTemplate(directory);
+  }
+
+  findLeftovers(directory: string): Promise<Leftover[]> {
+    return findLeftovers(directory);
+  }
+
+  async endLeftover(leftover: Leftover): Promise<void> {
+    await endLeftover(leftover);
+    const { cgroups } = await this.hostFacts();
+    if (leftover.handle) await cgroups.remove(leftover.handle.id);
   }
 
   private hostFacts(): Promise<HostFacts> {

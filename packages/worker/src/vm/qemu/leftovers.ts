@@ -4,17 +4,11 @@
  */
 import { readdir, readFile, readlink, realpath } from "node:fs/promises";
 import { basename, join, sep } from "node:path";
-import type { MachineHandle } from "../driver.ts";
+import type { Leftover, MachineHandle } from "../driver.ts";
 import { handleName } from "./clone.ts";
 import type { HostCgroups } from "./host-cgroups.ts";
 import { findMonitor, type ProcessIdentity, readStartTime } from "./monitor-process.ts";
 import { monitorLogName } from "./launch.ts";
-
-export interface Leftover extends ProcessIdentity {
-  directory: string;
-  /** What `adopt` takes; undefined for a machine that was never ready, which can only be ended. */
-  handle: MachineHandle | undefined;
-}
 
 /** Monitors whose directory lies below this one, however deep. */
 export async function findLeftovers(directory: string): Promise<Leftover[]> {
@@ -36,7 +30,7 @@ async function examine(pid: number, root: string): Promise<Leftover | undefined>
   if (!place.startsWith(root + sep) || !basename(executable ?? "").startsWith("qemu-system")) return undefined;
   const startTime = await readStartTime(pid);
   if (startTime === undefined) return undefined;
-  return { pid, startTime, directory: place, handle: await readHandle(place, { pid, startTime }) };
+  return { pid, pidStartTime: startTime, directory: place, handle: await readHandle(place, { pid, startTime }) };
 }
 
 /** Only when it speaks of this very process. */
@@ -50,8 +44,8 @@ async function readHandle(directory: string, process: ProcessIdentity): Promise<
   }
 }
 
-export async function endLeftover(leftover: Leftover): Promise<void> {
-  const monitor = await findMonitor(leftover, join(leftover.directory, monitorLogName));
+export async function endLeftover({ pid, pidStartTime, directory }: Leftover): Promise<void> {
+  const monitor = await findMonitor({ pid, startTime: pidStartTime }, join(directory, monitorLogName));
   await monitor?.kill();
 }
 

@@ -93,7 +93,8 @@ export class QemuMachine implements Machine {
       try {
         // Answered when the processors stand still and every disk request is finished and in its file.
         await this.command("stop");
-        await Promise.all([saveDeviceState(this.parts.qmp, this.parts.directory, snapshot.device, signal), keepMemory(memory, snapshot.memory), copyDisks()]);
+        const { qmp, directory: place } = this.parts;
+        await allSettled([saveDeviceState(qmp, place, snapshot.device, signal), keepMemory(memory, snapshot.memory), copyDisks()]);
       } catch (error) {
         await this.discardSnapshot(snapshot);
         throw error;
@@ -175,6 +176,11 @@ export class QemuMachine implements Machine {
       this.resolveExited(reported);
     }
   }
+}
+
+/** The first failure, once nothing is under way any more: a machine that is resumed while its state is still being written would stop again. */
+async function allSettled(works: readonly Promise<unknown>[]): Promise<void> {
+  for (const result of await Promise.allSettled(works)) if (result.status === "rejected") throw result.reason;
 }
 
 /** What the guest's kernel and init said last. */
