@@ -232,8 +232,8 @@ describe("parseServerAnswer()", () => {
       Buffer.from("000981800001000100000001", "hex"),
       name,
       Buffer.from("000f0001", "hex"),
-      Buffer.from("c00c000f000100015180" + "0009" + "000a" + "046d61696c" + "c010", "hex"),
-      Buffer.from("c02d000100010000003c0004" + "06060606", "hex"),
+      Buffer.from("c00c000f0001000151800009000a046d61696cc010", "hex"),
+      Buffer.from("c02d000100010000003c000406060606", "hex"),
     ]);
     const answer = parseServerAnswer(message, encodeQuery(9, "www.example.com", 15))!;
     const passed = encodeAnswer(questionOf(ask("wWw.example.com", "MX")), { code: answer.code, passed: answer.passed }, 4096);
@@ -277,6 +277,8 @@ describe("parseServerAnswer()", () => {
         } catch {
           return;
         }
+        // dns-packet reads other kinds of records (NSEC) beyond their end and loses its place.
+        if (!(oracle.answers ?? []).every(({ type }) => ["A", "AAAA", "CNAME"].includes(type))) return;
         const known = new Set((oracle.answers ?? []).map((answer) => (answer as StringAnswer).data));
         for (const address of parsed.addresses) expect(known).toContain(address.text);
       }),

@@ -63,16 +63,16 @@ export class DnsStream implements FarEnd {
 
   private next(): void {
     if (this.busy || this.unsent || this.done) return;
-    if (this.asked.length < 2 || this.asked.length < 2 + this.asked.readUInt16BE(0)) {
+    const length = this.asked.length < 2 ? 0 : this.asked.readUInt16BE(0);
+    if (length > dnsMessageBytesMax) {
+      this.drop();
+      return;
+    }
+    if (this.asked.length < 2 + length) {
       if (this.guestEnded) {
         this.guest.end();
         this.finish();
       }
-      return;
-    }
-    const length = this.asked.readUInt16BE(0);
-    if (length > dnsMessageBytesMax) {
-      this.drop();
       return;
     }
     const message = this.asked.subarray(2, 2 + length);

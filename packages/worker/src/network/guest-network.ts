@@ -21,6 +21,7 @@ import { GuestResolver } from "./guest-resolver.ts";
 import { SystemFacts } from "./host-facts.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { KnownNames } from "./known-names.ts";
+import { networkLimits } from "./limits.ts";
 import type { Rules } from "./policy.ts";
 
 export interface GuestNetworkOptions {
@@ -30,6 +31,7 @@ export interface GuestNetworkOptions {
   services: readonly HostService[];
   /** Another host's facts, for tests. */
   facts?: HostFacts;
+  heldBytesPerGuest?: number;
 }
 
 export interface ServeOptions {
@@ -89,7 +91,8 @@ export class GuestNetwork {
       onDecision: (name, reason) =>
         log.add(reason === null ? { kind: "name", verdict: "allow", name } : { kind: "name", verdict: "deny", name, reason }, Date.now()),
     });
-    const proxy = new GuestProxy({ rules, names, resolver, log, worker: this.sockets, now, clock: Date.now });
+    const heldBytesMax = this.options.heldBytesPerGuest ?? networkLimits.heldBytesPerGuest;
+    const proxy = new GuestProxy({ rules, names, resolver, log, worker: this.sockets, heldBytesMax, now, clock: Date.now });
     return startPeer(options.stream, proxy, resolver);
   }
 }

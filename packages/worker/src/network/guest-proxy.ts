@@ -42,6 +42,7 @@ export interface ProxyOptions {
   resolver: GuestResolver;
   log: DecisionLog;
   worker: SocketCount;
+  heldBytesMax: number;
   /** Monotonic milliseconds. */
   now(): number;
   /** Milliseconds since 1970. */
@@ -183,9 +184,9 @@ export class GuestProxy {
 
   private charge(bytes: number): boolean {
     this.held += bytes;
-    if (bytes <= 0 || this.held <= networkLimits.heldBytesPerGuest) return true;
+    if (bytes <= 0 || this.held <= this.options.heldBytesMax) return true;
     // Sockets say when they are empty, not when they are emptier: look again before anybody is cut off.
     for (const socket of this.sockets) socket.recount();
-    return this.held <= networkLimits.heldBytesPerGuest;
+    return this.held <= this.options.heldBytesMax;
   }
 }
