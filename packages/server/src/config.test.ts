@@ -47,8 +47,15 @@ describe("readConfig()", () => {
       }
     };
     expect(problems({ HELMR_GITHUB_CLIENT_ID: "x" })[0]).toMatch(/belong together/);
-    expect(problems({ HELMR_CORS_ORIGINS: "https://a.example.com, https://b.example.com/x" })[0]).toMatch(/not "https:\/\/b.example.com\/x"/);
-    expect(problems({ HELMR_SMTP_URL: "http://user:sesame@host" })).toEqual(["HELMR_SMTP_URL must be a URL such as smtp://user:password@host:587"]);
-    expect(readConfig({ ...least, HELMR_CORS_ORIGINS: "https://a.example.com/,http://b:1" }).corsOrigins).toEqual(["https://a.example.com", "http://b:1"]);
+    expect(problems({ HELMR_CORS_ORIGINS: "https://a.example.com, https://b.example.com/x" })[0]).toMatch(
+      /not "https:\/\/b.example.com\/x"/,
+    );
+    expect(problems({ HELMR_SMTP_URL: "http://user:sesame@host" })).toEqual([
+      "HELMR_SMTP_URL must be a URL such as smtp://user:password@host:587",
+    ]);
+    expect(readConfig({ ...least, HELMR_CORS_ORIGINS: "https://a.example.com/,http://b:1" }).corsOrigins).toEqual([
+      "https://a.example.com",
+      "http://b:1",
+    ]);
   });
 });

@@ -6,7 +6,7 @@
 export interface Setting<T> {
   name: string;
   /** `undefined` in: the variable is absent or blank. A text out is what is wrong with it, said after the name. */
-  parse(text: string): { ok: true; value: T } | { ok: false; problem: string };
+  parse: (text: string) => { ok: true; value: T } | { ok: false; problem: string };
   default: T | undefined;
   secret: boolean;
   doc: string;
@@ -25,8 +25,13 @@ export class ConfigError extends Error {
 
 const required = undefined;
 
-function setting<T>(name: string, parse: Setting<T>["parse"], fallback: T | undefined, doc: string, secret = false): Setting<T> {
-  return { name, parse, default: fallback, secret, doc };
+function setting<T>(name: string, parse: Setting<T>["parse"], fallback: T | undefined, doc: string): Setting<T> {
+  return { name, parse, default: fallback, secret: false, doc };
+}
+
+/** Its value is never printed. */
+function secret<T>(shown: Setting<T>): Setting<T> {
+  return { ...shown, secret: true };
 }
 
 const text = (value: string) => ({ ok: true, value }) as const;
@@ -71,7 +76,8 @@ const commaSeparated = (value: string): string[] =>
 const origins: Setting<readonly string[]>["parse"] = (value) => {
   const items = commaSeparated(value);
   const wrong = items.find((item) => URL.parse(item)?.origin !== item.replace(/\/$/, "") || !/^https?:/.test(item));
-  if (wrong !== undefined) return { ok: false, problem: `must be origins such as https://app.example.com, separated by commas, not "${wrong}"` };
+  if (wrong !== undefined)
+    return { ok: false, problem: `must be origins such as https://app.example.com, separated by commas, not "${wrong}"` };
   return { ok: true, value: items.map((item) => item.replace(/\/$/, "")) };
 };
 
@@ -79,39 +85,79 @@ const origins: Setting<readonly string[]>["parse"] = (value) => {
 const smtpUrl: Setting<string>["parse"] = (value) => {
   const url = URL.parse(value);
   // The value holds a password: it is not repeated.
-  if (!url || !/^smtps?:$/.test(url.protocol) || url.hostname === "") return { ok: false, problem: "must be a URL such as smtp://user:password@host:587" };
+  if (!url || !/^smtps?:$/.test(url.protocol) || url.hostname === "")
+    return { ok: false, problem: "must be a URL such as smtp://user:password@host:587" };
   return { ok: true, value };
 };
 
 export const settings = {
-  databaseUrl: setting("HELMR_DATABASE_URL", text, required, "PostgreSQL 15 or newer, as postgres://user:password@host:port/database", true),
+  databaseUrl: secret(
+    setting("HELMR_DATABASE_URL", text, required, "PostgreSQL 15 or newer, as postgres://user:password@host:port/database"),
+  ),
   databasePoolSize: setting("HELMR_DATABASE_POOL_SIZE", integer(2, 500), 16, "connections of this process to PostgreSQL"),
   host: setting("HELMR_HOST", text, "127.0.0.1", "address to listen on; 0.0.0.0 for every interface"),
   port: setting("PORT", integer(0, 65_535), 8787, "port to listen on; 0 takes a free one"),
-  publicUrl: setting("HELMR_PUBLIC_URL", httpUrl, "", "URL under which people and programs reach this server; default http://localhost:PORT"),
-  workerUrl: setting("HELMR_WORKER_URL", httpUrl, "", "URL under which workers reach this server (grants of the fs blob store); default the public URL"),
-  trustProxy: setting("HELMR_TRUST_PROXY", boolean, false, "take the client's address from X-Forwarded-For: only behind a proxy that sets it"),
-  mode: setting("HELMR_MODE", oneOf(["local", "self_hosted", "managed"]), "self_hosted", "local: one machine, one-time login link; managed: no setup token"),
-  stateDirectory: setting("HELMR_STATE_DIR", text, "", "directory for the key file and, with the fs store, blobs; needed unless both are given"),
+  publicUrl: setting(
+    "HELMR_PUBLIC_URL",
+    httpUrl,
+    "",
+    "URL under which people and programs reach this server; default http://localhost:PORT",
+  ),
+  workerUrl: setting(
+    "HELMR_WORKER_URL",
+    httpUrl,
+    "",
+    "URL under which workers reach this server (grants of the fs blob store); default the public URL",
+  ),
+  trustProxy: setting(
+    "HELMR_TRUST_PROXY",
+    boolean,
+    false,
+    "take the client's address from X-Forwarded-For: only behind a proxy that sets it",
+  ),
+  mode: setting(
+    "HELMR_MODE",
+    oneOf(["local", "self_hosted", "managed"]),
+    "self_hosted",
+    "local: one machine, one-time login link; managed: no setup token",
+  ),
+  stateDirectory: setting(
+    "HELMR_STATE_DIR",
+    text,
+    "",
+    "directory for the key file and, with the fs store, blobs; needed unless both are given",
+  ),
   keyFile: setting(
     "HELMR_KEY_FILE",
     text,
     "",
     "file with the key ring (src/key-ring.ts); default keys.json in the state directory, made at first start in local mode",
   ),
-  keyRing: setting("HELMR_KEY_RING", text, "", "the key ring itself, instead of a file", true),
+  keyRing: secret(setting("HELMR_KEY_RING", text, "", "the key ring itself, instead of a file")),
   blobStore: setting("HELMR_BLOB_STORE", oneOf(["fs"]), "fs", "where bytes are kept"),
   blobDirectory: setting("HELMR_BLOB_DIR", text, "", "directory of the fs store; default blobs/ in the state directory"),
   consoleDirectory: setting("HELMR_CONSOLE_DIR", text, "", "directory of the built web console; without it the server has no console"),
   packagesDirectory: setting("HELMR_PACKAGES_DIR", text, "", "directory of npm tarballs served under /npm/; without it that path is 404"),
-  enrollmentSecret: setting("HELMR_ENROLLMENT_SECRET", text, "", "secret with which workers of the default group enroll", true),
-  setupToken: setting("HELMR_SETUP_TOKEN", text, "", "token with which the first user creates the organization (self_hosted mode)", true),
+  enrollmentSecret: secret(setting("HELMR_ENROLLMENT_SECRET", text, "", "secret with which workers of the default group enroll")),
+  setupToken: secret(setting("HELMR_SETUP_TOKEN", text, "", "token with which the first user creates the organization (self_hosted mode)")),
   corsOrigins: setting("HELMR_CORS_ORIGINS", origins, [], "origins that may call the public /api/v1 routes; default the public URL's own"),
-  githubClientId: setting("HELMR_GITHUB_CLIENT_ID", text, "", "client id of the GitHub OAuth app; without it there is no login with GitHub"),
-  githubClientSecret: setting("HELMR_GITHUB_CLIENT_SECRET", text, "", "client secret of the GitHub OAuth app", true),
+  githubClientId: setting(
+    "HELMR_GITHUB_CLIENT_ID",
+    text,
+    "",
+    "client id of the GitHub OAuth app; without it there is no login with GitHub",
+  ),
+  githubClientSecret: secret(setting("HELMR_GITHUB_CLIENT_SECRET", text, "", "client secret of the GitHub OAuth app")),
   githubUrl: setting("HELMR_GITHUB_URL", httpUrl, "https://github.com", "where people log in to GitHub"),
-  githubApiUrl: setting("HELMR_GITHUB_API_URL", httpUrl, "https://api.github.com", "API of GitHub; https://HOST/api/v3 for an enterprise server"),
-  smtpUrl: setting("HELMR_SMTP_URL", smtpUrl, "", "SMTP server for mails; without it they are written to the log, login links included", true),
+  githubApiUrl: setting(
+    "HELMR_GITHUB_API_URL",
+    httpUrl,
+    "https://api.github.com",
+    "API of GitHub; https://HOST/api/v3 for an enterprise server",
+  ),
+  smtpUrl: secret(
+    setting("HELMR_SMTP_URL", smtpUrl, "", "SMTP server for mails; without it they are written to the log, login links included"),
+  ),
   mailFrom: setting("HELMR_MAIL_FROM", text, "Helmr <helmr@localhost>", "sender of mails"),
   magicLinkDebug: setting("HELMR_MAGIC_LINK_DEBUG", boolean, false, "answer magic link starts with the link itself: for tests only"),
   logLevel: setting("HELMR_LOG_LEVEL", oneOf(["debug", "info", "warn", "error", "silent"]), "info", "least severe event that is logged"),
