@@ -18,7 +18,6 @@ import { ensureEnrollment } from "../operations/enroll-worker.ts";
 import { objectAccess } from "../operations/object-access.ts";
 import { createGates } from "../operations/open-gates.ts";
 import { accountReconcilers } from "../reconcilers/account-loops.ts";
-import { accountReconcilers } from "../reconcilers/account-loops.ts";
 import { engineReconcilers } from "../reconcilers/engine-loops.ts";
 import { type Reconciler, type RunningLoops, startLoops } from "../reconcilers/loop.ts";
 import { openKeys } from "../secrets.ts";
