@@ -116,6 +116,15 @@ describe("the starter", () => {
     return at();
   }
 
+  test("is examples/hello", async () => {
+    const directory = await starter();
+    for (const name of ["helmr.config.ts", "tasks/hello.ts"]) {
+      expect(await readFile(path.join(directory, name), "utf8"), name).toBe(
+        await readFile(path.join(repository, "examples", "hello", name), "utf8"),
+      );
+    }
+  });
+
   test("has the config that is promised", async () => {
     const directory = await starter();
     expect(await loadConfig({ directory, env: process.env, signal: new AbortController().signal })).toEqual({
