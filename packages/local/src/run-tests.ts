@@ -1,0 +1,23 @@
+/** `helmr test`: the same preparation as `up`, then every test that `.ci/run` runs. */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { installPackages, missingPackages } from "./host-packages.ts";
+import { repository } from "./prepare.ts";
+import { openProgress } from "./progress.ts";
+
+export async function runTests(kinds: string[]): Promise<number> {
+  const missing = await missingPackages();
+  if (missing.length > 0) {
+    const progress = openProgress();
+    progress.step(`Installing Debian packages: ${missing.map(({ name }) => name).join(" ")}`);
+    await installPackages(missing, (line) => progress.detail(line));
+  }
+  const child = spawn(process.execPath, [join(repository, "scripts/test.ts"), ...kinds], { stdio: "inherit", cwd: repository });
+  const pass = (signal: NodeJS.Signals) => child.kill(signal);
+  process.on("SIGTERM", pass);
+  process.on("SIGINT", () => undefined);
+  return new Promise((resolve) => {
+    child.once("error", () => resolve(1));
+    child.once("close", (code) => resolve(code ?? 1));
+  });
+}
