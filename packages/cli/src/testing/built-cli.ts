@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { bundleCli } from "../release/bundle.ts";
 
 const timeoutMs = 30_000;
+const live = new Set<ChildProcessWithoutNullStreams>();
 
 export interface ProcessRun {
   env?: Record<string, string>;
@@ -39,7 +40,9 @@ export class BuiltCli {
     return new BuiltCli(file);
   }
 
+  /** Ends what a test that failed has left running, too. */
   remove(): Promise<void> {
+    for (const child of live) child.kill("SIGKILL");
     return rm(path.dirname(this.file), { recursive: true, force: true });
   }
 
@@ -56,6 +59,8 @@ export function runToEnd(command: string, args: readonly string[], run: ProcessR
     timeout: timeoutMs,
     killSignal: "SIGKILL",
   });
+  live.add(child);
+  child.once("close", () => live.delete(child));
   const said = { stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     said.stdout += text;
