@@ -2,8 +2,8 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { KeyFileError, readKeyFile } from "./key-file.ts";
-import { keyRingText } from "./key-ring.ts";
+import { KeyFileError, loadKeyRing, readKeyFile } from "./key-file.ts";
+import { generateKeyRing, keyRingText } from "./key-ring.ts";
 
 let directory: string;
 beforeEach(async () => {
@@ -45,4 +45,14 @@ test("a damaged file is refused and kept", async () => {
   await writeFile(path, "{}", { mode: 0o600 });
   await expect(readKeyFile(path, { create: true })).rejects.toThrow(KeyFileError);
   expect(await readFile(path, "utf8")).toBe("{}");
+});
+
+test("loadKeyRing() takes the ring of the environment before any file, and makes a file on one machine only", async () => {
+  const keyFile = join(directory, "keys.json");
+  const given = generateKeyRing();
+  expect(await loadKeyRing({ mode: "self_hosted", keyFile, keyRing: keyRingText(given) })).toEqual(given);
+  await expect(loadKeyRing({ mode: "self_hosted", keyFile, keyRing: "" })).rejects.toThrow(KeyFileError);
+  await expect(loadKeyRing({ mode: "local", keyFile, keyRing: "{}" })).rejects.toThrow(/HELMR_KEY_RING: the key ring needs/);
+  const made = await loadKeyRing({ mode: "local", keyFile, keyRing: "" });
+  expect(await loadKeyRing({ mode: "self_hosted", keyFile, keyRing: "" })).toEqual(made);
 });
