@@ -16,6 +16,8 @@ import { type ByteReader, followBytes } from "./byte-stream.ts";
 import { isTransient, reconnectMs } from "./event-stream.ts";
 
 const inputPieceBytes = 4_096;
+/** A key that cannot be delivered for so long ends the session: Ctrl-C is a key too, so there is no other way out of a raw terminal. */
+const undeliverableMs = 60_000;
 /** Opening takes as long as mounting; a terminal that is not open yet takes no input. */
 const openPollMs = 100;
 /** A cell may cost several bytes, because colours and characters beyond ASCII do. */
@@ -124,12 +126,13 @@ async function sendInput({ api, params, offset, stdin, signal }: Address & { off
 /** Returns the offset behind what was written. */
 async function writeInput({ api, params, signal }: Address, input: { piece: Buffer; offset: number }): Promise<number> {
   const data = input.piece.toString("base64");
+  const until = Date.now() + undeliverableMs;
   for (let { offset } = input; ;) {
     try {
       const chunk = await api.call("ptys.input", { params, body: { offset, data }, signal });
       return chunk.offset_end;
     } catch (error) {
-      if (isTransient(error)) {
+      if (isTransient(error) && Date.now() < until) {
         await pause(reconnectMs, signal);
       } else if (isRefused(error, "workspace_stream_offset_conflict")) {
         // Somebody else types into the same terminal: go on behind them.
