@@ -34,12 +34,11 @@ const restartMs = { first: 250, max: 15_000, healthyAfter: 30_000 };
 export async function startComponent(component: Component, events: ComponentEvents): Promise<RunningComponent> {
   let child: ChildProcess | undefined;
   let id: ProcessId | undefined;
-  let stopping = false;
   let pauseMs = restartMs.first;
   const wake = new AbortController();
 
   const run = async (): Promise<void> => {
-    while (!stopping) {
+    while (!wake.signal.aborted) {
       const startedAt = Date.now();
       child = await launch(component);
       const exited = new Promise<string>((resolve) => {
@@ -50,7 +49,7 @@ export async function startComponent(component: Component, events: ComponentEven
       if (child.pid !== undefined) events.onStart(component.name, child.pid);
       const how = await exited;
       id = undefined;
-      if (stopping) return;
+      if (wake.signal.aborted) return;
       pauseMs = Date.now() - startedAt > restartMs.healthyAfter ? restartMs.first : Math.min(pauseMs * 2, restartMs.max);
       events.onExit(component.name, how, pauseMs);
       // An abort only ends the pause early.
@@ -62,7 +61,6 @@ export async function startComponent(component: Component, events: ComponentEven
     name: component.name,
     current: () => id,
     async stop() {
-      stopping = true;
       wake.abort();
       if (id) await endProcess(id, component.graceMs);
       await running;

@@ -104,7 +104,11 @@ export async function superviseDetached(stateDirectory: string): Promise<void> {
     say,
   });
   let stopping: Promise<void> | undefined;
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => (stopping ??= supervisor.stop()));
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      stopping ??= supervisor.stop();
+    });
+  }
   // Detached from the terminal on purpose.
   process.on("SIGHUP", () => undefined);
   await supervisor.start().catch((error: unknown) => {
