@@ -60,7 +60,7 @@ export function accountSettings(config: AccountConfig): AccountSettings {
 }
 
 /** An address to listen on that other machines cannot reach. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 

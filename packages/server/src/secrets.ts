@@ -12,18 +12,18 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, ti
 import { sameSecret } from "./credentials.ts";
 import type { KeyPurpose, KeyRing, RootKey } from "./key-ring.ts";
 
-export interface Sealed {
+interface Sealed {
   keyId: string;
   /** version 1 · nonce 12 · tag 16 · ciphertext */
   bytes: Buffer;
 }
 
-export type Opened = { ok: true; plain: Buffer } | { ok: false; reason: "unknown_key" | "corrupt" };
+type Opened = { ok: true; plain: Buffer } | { ok: false; reason: "unknown_key" | "corrupt" };
 
-export type SealPurpose = Extract<KeyPurpose, "secrets" | "content">;
-export type SignPurpose = Extract<KeyPurpose, "login" | "worker" | "grants" | "tokens">;
+type SealPurpose = Extract<KeyPurpose, "secrets" | "content">;
+type SignPurpose = Extract<KeyPurpose, "login" | "worker" | "grants" | "tokens">;
 
-export interface StorageKeySet {
+interface StorageKeySet {
   /** Ids of chunks are computed with it; it never changes. */
   idKey: Buffer;
   /** Key id that new chunks are sealed with. */

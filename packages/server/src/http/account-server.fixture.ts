@@ -17,7 +17,7 @@ export interface AccountServer extends Accounts {
   call(method: string, path: string, options?: CallOptions): Promise<Answered>;
 }
 
-export interface CallOptions {
+interface CallOptions {
   /** Sent as JSON, or as it is when it is a text. */
   body?: unknown;
   cookie?: string;

@@ -31,6 +31,9 @@ export type Answer<R> = { status?: number; body?: R; headers?: Record<string, st
 
 export type Handler<P, Q, B, R> = (input: Input<P, Q, B>) => Promise<Answer<R> | Refusal>;
 
+/** Of answers that hold a credential. */
+export const neverStored = { "cache-control": "no-store" } as const;
+
 /** The body of an answer, or the refusal as it is. */
 export function answer<R>(result: R | Refusal): { body: R } | Refusal {
   return isRefusal(result) ? result : { body: result };
@@ -137,7 +140,8 @@ async function authorize(preparation: Preparation): Promise<{ actor: Actor; scop
   const actor = await authenticator.authenticate({
     authorization: request.headers.authorization,
     cookie: request.headers.cookie,
-    method: request.method,
+    // A page may open a channel to another site and the browser sends our cookie along: that counts as a change.
+    method: request.headers.upgrade === undefined ? request.method : "UPGRADE",
     origin: request.headers.origin,
     setCookie: (cookie) => {
       reply.header("set-cookie", cookie);
@@ -158,7 +162,7 @@ function clearing(reply: FastifyReply, refused: Refusal): Refusal {
   return refused;
 }
 
-export const sessionCookieNames = { secure: "__Host-helmr_session", plain: "helmr_session_dev" } as const;
+const sessionCookieNames = { secure: "__Host-helmr_session", plain: "helmr_session_dev" } as const;
 const clearedSessionCookies = [
   `${sessionCookieNames.secure}=; Path=/; HttpOnly; Secure; SameSite=Lax; Max-Age=0`,
   `${sessionCookieNames.plain}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0`,

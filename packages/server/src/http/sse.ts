@@ -71,7 +71,7 @@ export async function follow(options: Follow): Promise<{ streamed: true }> {
   let lastWrite = Date.now();
   const write = async (text: string) => {
     lastWrite = Date.now();
-    if (!socket.write(text)) await new Promise<void>((resolve) => (wake = resolve, socket.once("drain", resolve)));
+    if (!socket.write(text)) await new Promise<void>((resolve) => ((wake = resolve), socket.once("drain", resolve)));
   };
 
   try {

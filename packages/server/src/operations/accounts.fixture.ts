@@ -28,7 +28,7 @@ export interface Accounts {
   close(): Promise<void>;
 }
 
-export const accountDefaults: AccountConfig = {
+const accountDefaults: AccountConfig = {
   mode: "self_hosted",
   publicUrl: "http://localhost:8787",
   host: "127.0.0.1",

@@ -3,7 +3,7 @@ import type { DeviceStatus } from "@helmr/protocol/api";
 import type { Queryable, Tx } from "./db.ts";
 import { statement } from "./statement.ts";
 
-export type DeviceState = DeviceStatus["status"];
+type DeviceState = DeviceStatus["status"];
 
 export interface DeviceLoginRow {
   id: string;

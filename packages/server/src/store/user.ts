@@ -22,7 +22,6 @@ export interface NewUser {
 
 const columns = "id, email, display_name, profile_image_url, github_id";
 
-const get = statement<{ id: string }, UserRow>("user_get", `select ${columns} from users where id = $id`);
 const byEmail = statement<{ email: string }, UserRow>("user_by_email", `select ${columns} from users where email = $email`);
 const byGithub = statement<{ github_id: number }, UserRow>("user_by_github", `select ${columns} from users where github_id = $github_id`);
 
@@ -71,7 +70,6 @@ const person = statement<{ id: string }, PersonRow>(
     where u.id = $id`,
 );
 
-export const userGet = (on: Queryable, id: string) => on.one(get, { id });
 export const userByEmail = (on: Queryable, email: string) => on.one(byEmail, { email });
 export const userByGithub = (on: Queryable, githubId: number) => on.one(byGithub, { github_id: githubId });
 export const userInsert = (tx: Tx, row: NewUser) => tx.one(insert, row);

@@ -19,6 +19,7 @@ describe("POST", () => {
   test("201 with the key, once", async () => {
     const created = await create();
     expect(created.status).toBe(201);
+    expect(created.headers.get("cache-control")).toBe("no-store");
     const { raw_key: rawKey, ...view } = created.json as { raw_key: string; id: string };
     expect(rawKey).toMatch(/^hlmr_sk_[0-9A-Za-z]{49}$/);
     expect(view).toEqual({

@@ -6,7 +6,7 @@ import { issueApiKey, listApiKeys, revokeApiKey } from "../../operations/issue-a
 import { type Refusal, isRefusal, notFound } from "../../outcome.ts";
 import type { Actor } from "../auth/actor.ts";
 import { memberOf } from "../auth/authenticate.ts";
-import type { Routes } from "../route.ts";
+import { type Routes, neverStored } from "../route.ts";
 
 export function addApiKeyRoutes(routes: Routes, { db, hints }: AccountContext): void {
   async function place(actor: Actor, params: { project: string; environment: string }) {
@@ -25,7 +25,7 @@ export function addApiKeyRoutes(routes: Routes, { db, hints }: AccountContext): 
     const { orgId, projectId, environmentId, userId } = scope;
     const scopes = body.permissions.flatMap((group) => group.scopes);
     const key = { orgId, projectId, environmentId, name: body.name, scopes, expiresInDays: body.expires_in_days, creatorId: userId };
-    return { body: await issueApiKey(db, key) };
+    return { body: await issueApiKey(db, key), headers: neverStored };
   });
   routes.add(apiKeyEndpoints.delete, async ({ actor, params }) => {
     const scope = await place(actor, params);

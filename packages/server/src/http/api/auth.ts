@@ -14,7 +14,7 @@ import { sessionTokens, userOf } from "../auth/authenticate.ts";
 import { type Cookies, addCookie, cookiesFor } from "../auth/cookies.ts";
 import { refuseForeignOrigin, refuseForeignPage } from "../auth/origin.ts";
 import { sendJson } from "../errors.ts";
-import { type Routes, readBody } from "../route.ts";
+import { type Routes, neverStored, readBody } from "../route.ts";
 
 interface LoginContext extends AccountContext {
   cookies: Cookies;
@@ -92,7 +92,7 @@ function addLocalLoginRoute(routes: Routes, { db, cookies, guard }: LoginContext
     const session = await useLocalLink(db, query.token);
     if (isRefusal(session)) return session;
     addCookie(reply, cookies.setSession(session));
-    return { headers: { location: "/", "cache-control": "no-store", "referrer-policy": "no-referrer" } };
+    return { headers: { ...neverStored, location: "/", "referrer-policy": "no-referrer" } };
   });
 }
 
@@ -100,7 +100,7 @@ function addDeviceRoutes(routes: Routes, context: LoginContext): void {
   const { db, settings, guard } = context;
   routes.add(authEndpoints.deviceStart, async ({ request }) => {
     const refused = await guard(request, rateRules.deviceStart);
-    return refused ?? { body: await startDeviceLogin(db, settings) };
+    return refused ?? { body: await startDeviceLogin(db, settings), headers: neverStored };
   });
   // The body is read here, because a refused one has an answer of its own.
   routes.add({ ...authEndpoints.deviceToken, body: undefined }, async ({ request, reply }) => {
@@ -110,7 +110,7 @@ function addDeviceRoutes(routes: Routes, context: LoginContext): void {
     if (isRefusal(body)) return deviceAnswer(reply, 400, "invalid_request");
     const { device_code: deviceCode } = body.value as BodyOf<typeof authEndpoints.deviceToken>;
     const exchange = await exchangeDeviceCode(db, deviceCode);
-    if (exchange.kind === "token") return { body: exchange.token };
+    if (exchange.kind === "token") return { body: exchange.token, headers: neverStored };
     return exchange.kind === "pending" ? deviceAnswer(reply, 202, "authorization_pending") : deviceAnswer(reply, 400, exchange.error);
   });
   routes.add(authEndpoints.deviceStatus, async ({ actor, query }) => {

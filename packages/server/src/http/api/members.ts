@@ -5,7 +5,7 @@ import { changeMemberRole, listMembers, removeMember } from "../../operations/ch
 import { inviteMember, listInvitations, revokeInvitation } from "../../operations/invite-members.ts";
 import { isRefusal } from "../../outcome.ts";
 import { memberOf } from "../auth/authenticate.ts";
-import { type Routes, answer } from "../route.ts";
+import { type Routes, answer, neverStored } from "../route.ts";
 
 export function addMemberRoutes(routes: Routes, { db, hints }: AccountContext): void {
   routes.add(memberEndpoints.list, async ({ actor }) => {
@@ -42,7 +42,8 @@ export function addInvitationRoutes(routes: Routes, context: AccountContext): vo
       role: body.role,
       expiresInDays: body.expires_in_days,
     };
-    return answer(await inviteMember(context, invite));
+    const invitation = await inviteMember(context, invite);
+    return isRefusal(invitation) ? invitation : { body: invitation, headers: neverStored };
   });
   routes.add(invitationEndpoints.delete, async ({ actor, params }) => {
     const member = memberOf(actor);

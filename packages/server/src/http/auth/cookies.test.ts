@@ -57,7 +57,8 @@ describe("origins", () => {
     expect(refuseForeignPage("null", allowed)).toMatchObject({ status: 403 });
   });
 
-  test("every method but the safe ones changes state", () => {
+  test("every method but the safe ones changes state, opening a channel too", () => {
+    expect(changesState("UPGRADE")).toBe(true);
     expect(["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "QUERY"].filter(changesState)).toEqual([
       "POST",
       "PUT",
