@@ -73,9 +73,9 @@ describe("parseHostServices()", () => {
   test("gives each name one address and each port its target", () => {
     const parsed = parseHostServices("helmr.internal:80=127.0.0.1:4100, db.internal:5432=[::1]:5433, helmr.internal:81=127.0.0.1:4101");
     expect(parsed.ok && parsed.value.map(({ name, port, address, target }) => [name, port, address.text, target])).toEqual([
-      ["helmr.internal", 80, "10.63.0.16", { host: "127.0.0.1", port: 4100 }],
-      ["db.internal", 5432, "10.63.0.17", { host: "::1", port: 5433 }],
-      ["helmr.internal", 81, "10.63.0.16", { host: "127.0.0.1", port: 4101 }],
+      ["helmr.internal", 80, "10.63.1.1", { host: "127.0.0.1", port: 4100 }],
+      ["db.internal", 5432, "10.63.1.2", { host: "::1", port: 5433 }],
+      ["helmr.internal", 81, "10.63.1.1", { host: "127.0.0.1", port: 4101 }],
     ]);
   });
 

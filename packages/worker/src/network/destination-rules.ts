@@ -98,8 +98,11 @@ function isLocalhost(rule: DestinationRule): boolean {
   return name === "localhost" || name.endsWith(".localhost");
 }
 
-/** Guests have 10.63.0.0/24 around them (guest/src/init/steer.c), so its addresses are nobody else's there. */
-const firstServiceAddress = (10n << 24n) | (63n << 16n) | 16n;
+/**
+ * 10.63.1.1. Beside the network that guests see around them (10.63.0.0/24, guest/src/init/steer.c), not in it: the guest's kernel looks for
+ * neighbours there.
+ */
+const firstServiceAddress = (10n << 24n) | (63n << 16n) | (1n << 8n) | 1n;
 
 /** `name:port=address:port`, separated like the allow-list: guests reach the host's address:port as name:port. */
 export function parseHostServices(text: string): Parsed<readonly HostService[]> {
@@ -152,7 +155,7 @@ export function parseGuestRules(policy: NetworkPolicy): Parsed<GuestRules> {
   }
   const deny: IpRange[] = [];
   for (const given of policy.deny ?? []) {
-    const closed = parseRange(given.trim());
+    const closed = parseRange(given.trim().replace(/%[^/]*/, ""));
     if (!closed) return { ok: false, problem: `network deny entry "${given}" is not a CIDR` };
     deny.push(closed);
   }
@@ -160,7 +163,9 @@ export function parseGuestRules(policy: NetworkPolicy): Parsed<GuestRules> {
 }
 
 /** Without ports, and bits behind the prefix are ignored as the control plane does. */
-function parseTaskDestination(text: string): DestinationRule | undefined {
+function parseTaskDestination(given: string): DestinationRule | undefined {
+  // A zone names an interface of the guest, where all addresses are the same.
+  const text = given.replace(/%[^/]*/, "");
   const addresses = parseRange(text);
   if (addresses) return { kind: "range", range: addresses, port: null, text };
   const wildcard = text.startsWith("*.");

@@ -13,7 +13,7 @@ import type { NetworkDecision } from "./decision-log.ts";
 import { parseDestination, parseHostServices } from "./destination-rules.ts";
 import { withLength } from "./dns-upstream.ts";
 import { GuestNetwork } from "./guest-network.ts";
-import type { NetworkPeer } from "./guest-network.ts";
+import type { ServedGuest } from "./guest-network.ts";
 import { networkLimits } from "./limits.ts";
 import { fixedFacts } from "./testing/fixed-facts.ts";
 import type { FixedHost } from "./testing/fixed-facts.ts";
@@ -59,7 +59,7 @@ interface Given extends FixedHost {
 
 interface Started {
   relay: RelayModel;
-  peer: NetworkPeer;
+  peer: ServedGuest;
   guest: Duplex;
   decisions: NetworkDecision[];
 }
@@ -221,7 +221,7 @@ describe("refusals", () => {
     const { port } = await destination(echo);
     const { relay } = start({ ports: [port], services: `a.internal:1=127.0.0.1:${port}`, policy: { internet: false } });
     expect(await relay.connect("127.0.0.1", port).outcome).toBe("notAllowed");
-    expect(await relay.connect("10.63.0.16", 1).outcome).toBe("notAllowed");
+    expect(await relay.connect("10.63.1.1", 1).outcome).toBe("notAllowed");
     const answer = dnsPacket.decode(
       await relay.query(dnsPacket.encode({ type: "query", id: 1, questions: [{ type: "A", name: "a.internal" }] })),
     );

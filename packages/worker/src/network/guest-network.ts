@@ -1,13 +1,14 @@
 /**
- * The network of this worker's guests: one `GuestNetwork` per worker, one `NetworkPeer` per machine.
+ * The network of this worker's guests: one `GuestNetwork` per worker, one `ServedGuest` per machine.
  *
- * A peer serves one network stream (vm/driver.ts `Machine.network`) from start to end and needs no care: it ends when the stream ends, and
- * `close` ends it early. A machine that is resumed, or taken over after a restart of the worker, gets a new peer on its new stream; its relay
+ * It serves one network stream (vm/driver.ts `Machine.network`) from start to end and needs no care: it ends when the stream ends, and `close`
+ * ends it early. A machine that is resumed, or taken over after a restart of the worker, is served anew on its new stream; its relay
  * has reset every connection of before (SYNC).
  */
 import type { Duplex } from "node:stream";
 import { dnsMessageBytesMax } from "@helmr/protocol/guest";
 import type { NetworkPolicy } from "@helmr/protocol/worker";
+import { assert } from "../assert.ts";
 import { GuestChannel } from "./channel.ts";
 import type { ChannelEnd } from "./channel.ts";
 import { DecisionLog } from "./decision-log.ts";
@@ -31,6 +32,9 @@ export interface GuestNetworkOptions {
   services: readonly HostService[];
   /** Another host's facts, for tests. */
   facts?: HostFacts;
+  /** Of guests that were given to `attach`. */
+  onDecision?(leaseId: string, decision: NetworkDecision): void;
+  onEnded?(leaseId: string, end: ChannelEnd, counters: NetworkCounters): void;
   heldBytesPerGuest?: number;
 }
 
@@ -47,7 +51,7 @@ export interface NetworkCounters extends ProxyCounters {
   heldBytes: number;
 }
 
-export interface NetworkPeer {
+export interface ServedGuest {
   /** Resolves once, never rejects. A `violation` means that the guest has no network any more; the machine may go on. */
   readonly ended: Promise<ChannelEnd>;
   counters(): NetworkCounters;
@@ -69,13 +73,22 @@ export class GuestNetwork {
     this.upstream = new DnsUpstream(() => this.facts.nameServers());
   }
 
+  /** The port of the run loop (host/network-peer.ts). The control plane has checked the rules when it built the deployment. */
+  attach(channel: Duplex, policy: NetworkPolicy, extra: { leaseId: string }): { close(): void } {
+    const onDecision = (decision: NetworkDecision) => this.options.onDecision?.(extra.leaseId, decision);
+    const served = this.serve({ stream: channel, policy, onDecision });
+    assert(served.ok, served.ok ? "" : served.problem);
+    void served.value.ended.then((end) => this.options.onEnded?.(extra.leaseId, end, served.value.counters()));
+    return served.value;
+  }
+
   /** Refuses rules that cannot be read; nothing of the stream is used then. */
-  serve(options: ServeOptions): Parsed<NetworkPeer> {
+  serve(options: ServeOptions): Parsed<ServedGuest> {
     const guest = parseGuestRules(options.policy);
     return guest.ok ? { ok: true, value: this.start(options, guest.value) } : guest;
   }
 
-  private start(options: ServeOptions, guest: GuestRules): NetworkPeer {
+  private start(options: ServeOptions, guest: GuestRules): ServedGuest {
     const names = new KnownNames();
     const log = new DecisionLog((decision) => options.onDecision?.(decision));
     const rules = (): Rules => ({
@@ -93,11 +106,11 @@ export class GuestNetwork {
     });
     const heldBytesMax = this.options.heldBytesPerGuest ?? networkLimits.heldBytesPerGuest;
     const proxy = new GuestProxy({ rules, names, resolver, log, worker: this.sockets, heldBytesMax, now, clock: Date.now });
-    return startPeer(options.stream, proxy, resolver);
+    return serveStream(options.stream, proxy, resolver);
   }
 }
 
-function startPeer(stream: Duplex, proxy: GuestProxy, resolver: GuestResolver): NetworkPeer {
+function serveStream(stream: Duplex, proxy: GuestProxy, resolver: GuestResolver): ServedGuest {
   const { promise: ended, resolve } = Promise.withResolvers<ChannelEnd>();
   const channel = new GuestChannel(stream, {
     open: (connection) => proxy.open(connection),

@@ -175,7 +175,7 @@ describe("names", () => {
     const { addresses, ask } = resolverOf({ services: "helmr.internal:80=127.0.0.1:4100" });
     expect(await addresses("localhost")).toEqual(["127.0.0.1"]);
     expect(await addresses("a.localhost", "AAAA")).toEqual(["::1"]);
-    expect(await addresses("helmr.internal")).toEqual(["10.63.0.16"]);
+    expect(await addresses("helmr.internal")).toEqual(["10.63.1.1"]);
     expect(await ask("helmr.internal", "AAAA")).toMatchObject({ rcode: "NOERROR", answers: [] });
   });
 

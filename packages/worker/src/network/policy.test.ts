@@ -160,7 +160,7 @@ describe("the operator's allow-list", () => {
 describe("a task's lists", () => {
   test("internet: false closes everything, what the operator opened included", () => {
     const given = { policy: { internet: false }, allow: ["10.0.0.1"], services: "a.internal:443=127.0.0.1:1" };
-    for (const address of ["1.1.1.1", "10.0.0.1", "10.63.0.16"]) expect(connect(address, given)).toBe("internet_disabled");
+    for (const address of ["1.1.1.1", "10.0.0.1", "10.63.1.1"]) expect(connect(address, given)).toBe("internet_disabled");
   });
 
   test("with entries, only these destinations are reachable", () => {
@@ -221,16 +221,16 @@ describe("services of the host", () => {
 
   test("are reached under their own address and port only", () => {
     const rules = rulesOf({ services });
-    const decide = (port: number) => decideConnection({ address: parseAddress("10.63.0.16")!, port, names: [] }, rules);
+    const decide = (port: number) => decideConnection({ address: parseAddress("10.63.1.1")!, port, names: [] }, rules);
     expect(decide(80)).toEqual({ verdict: "allow", host: "127.0.0.1", port: 4100, serverNames: [] });
     expect(decide(81)).toEqual({ verdict: "deny", reason: "private" });
     expect(connect("127.0.0.1", { services, port: 4100 })).toBe("loopback");
   });
 
   test("obey the task's lists", () => {
-    expect(connect("10.63.0.16", { services, port: 80, policy: { internet: true, allow: ["1.1.1.1"] } })).toBe("not_in_allow_list");
-    expect(connect("10.63.0.16", { services, port: 80, policy: { internet: true, allow: ["helmr.internal"] } })).toBe("allow");
-    expect(connect("10.63.0.16", { services, port: 80, policy: { internet: true, deny: ["10.0.0.0/8"] } })).toBe("denied_range");
+    expect(connect("10.63.1.1", { services, port: 80, policy: { internet: true, allow: ["1.1.1.1"] } })).toBe("not_in_allow_list");
+    expect(connect("10.63.1.1", { services, port: 80, policy: { internet: true, allow: ["helmr.internal"] } })).toBe("allow");
+    expect(connect("10.63.1.1", { services, port: 80, policy: { internet: true, deny: ["10.0.0.0/8"] } })).toBe("denied_range");
   });
 });
 

@@ -16,7 +16,7 @@ import { RelayModel } from "./relay-model.ts";
 
 const mebibyte = 1024 * 1024;
 const bulkBytes = 512 * mebibyte;
-const serviceAddress = "10.63.0.16";
+const serviceAddress = "10.63.1.1";
 const ports = { source: 1, sink: 2, echo: 3 };
 
 if (process.argv[2] === "relay") await runRelay(process.argv[3] ?? "");
