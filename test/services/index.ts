@@ -1,2 +1,3 @@
+export { type BrokenInvariant, brokenInvariants } from "./invariants.ts";
 export { startTestCluster, type TestDatabase, testDatabase } from "./postgres.ts";
 export { until } from "./until.ts";

@@ -54,3 +54,42 @@ export function resolutionDelivery(condition: WaitCondition, suspension: WaitSus
   if (!can(conditionTransitions.satisfy, condition)) return "none";
   return can(suspensionTransitions.beginResume, suspension) ? "resume" : "to_holder";
 }
+
+/** What a look at the world says about an open wait. What does not belong to its kind is false or null. */
+export interface ConditionFacts {
+  /** Of the token, with its timeout taken into account. */
+  token: TokenState | null;
+  /** A record that fits is there. */
+  record: boolean;
+  /** The timer's time has come. */
+  due: boolean;
+  /** The wait's own timeout has passed. */
+  timedOut: boolean;
+}
+
+/** What came true outranks the timeout: a token that was completed in time counts even when it is looked at late. */
+export function decideCondition({ token, record, due, timedOut }: ConditionFacts): WaitCondition {
+  if (token === "completed" || record || due) return "satisfied";
+  if (token === "cancelled") return "cancelled";
+  return token === "expired" || timedOut ? "timed_out" : "open";
+}
+
+export interface LiveWindow {
+  kind: WaitKind;
+  parkable: boolean;
+  delayMs: number | null;
+  timeoutMs: number | null;
+  idleTimeoutMs: number | null;
+}
+
+/** How long a wait stays live before its holder should park; `undefined`: it never should (sdk §8.3). */
+export function liveWindowMs(wait: LiveWindow, bounds: { waitLiveMs: number; timerLiveMs: number }): number | undefined {
+  if (!wait.parkable) return undefined;
+  if (wait.kind === "timer") return wait.delayMs !== null && wait.delayMs > bounds.timerLiveMs ? bounds.timerLiveMs : undefined;
+  const windowMs = Math.min(bounds.waitLiveMs, wait.idleTimeoutMs ?? Number.POSITIVE_INFINITY);
+  return wait.timeoutMs !== null && wait.timeoutMs <= windowMs ? undefined : windowMs;
+}
+
+/** Where a token stands decides what the program hears: an expired one times the wait out. */
+export type WaitEnd = Exclude<WaitCondition, "open">;
+export const endStatus = { satisfied: "completed", timed_out: "timed_out", cancelled: "cancelled" } as const satisfies Record<WaitEnd, string>;
