@@ -165,7 +165,7 @@ describe.skipIf(!oracle)("advance", () => {
     await createOverlay({ path, backing: base.path, sizeBytes });
     execFileSync("qemu-io", ["-f", "qcow2", "-c", "write -P 7 64k 4k", "-c", "write -z 320k 64k", "-c", "write -P 9 1m 100k", path]);
     const source = { kind: "overlay" as const, path, backing: base.path, lengthBytes: sizeBytes };
-    const { artifact, manifest } = await on.artifacts.store({ source, parent: base.manifest, keys, blobs, signal: access.signal });
+    const { artifact, manifest } = await on.artifacts.store({ source, parent: await base.manifest(), keys, blobs, signal: access.signal });
     const wanted = execFileSync("qemu-img", ["convert", "-f", "qcow2", "-O", "raw", path, `${path}.raw`]) && readFileSync(`${path}.raw`);
     return { first, base, source, artifact, manifest, wanted };
   }

@@ -28,7 +28,8 @@ export interface Base {
   orgId: string;
   digest: string;
   path: string;
-  manifest: ChunkManifest;
+  /** Read from the disk when somebody asks: a start does not need it. */
+  manifest(): Promise<ChunkManifest>;
   release(): void;
 }
 
@@ -116,7 +117,7 @@ export class BaseStore {
         continue;
       }
       const entry = this.entries.get(key);
-      if (entry?.verified === true) return await this.hold(entry);
+      if (entry?.verified === true) return this.hold(entry);
       const work = entry === undefined ? this.materialize(ref, access) : this.verify(entry, access);
       await this.exclusively(key, work);
     }
@@ -131,23 +132,22 @@ export class BaseStore {
     }
   }
 
-  private async hold(entry: Entry): Promise<Base> {
+  private hold(entry: Entry): Base {
     entry.holders += 1;
     this.entries.delete(entry.key);
     this.entries.set(entry.key, entry);
     let released = false;
-    const release = () => {
-      if (released) return;
-      released = true;
-      entry.holders -= 1;
+    return {
+      orgId: entry.orgId,
+      digest: entry.digest,
+      path: diskPath(entry.directory),
+      manifest: () => readManifest(entry.directory),
+      release: () => {
+        if (released) return;
+        released = true;
+        entry.holders -= 1;
+      },
     };
-    try {
-      const manifest = await readManifest(entry.directory);
-      return { orgId: entry.orgId, digest: entry.digest, path: diskPath(entry.directory), manifest, release };
-    } catch (error) {
-      release();
-      throw error;
-    }
   }
 
   private async verify(entry: Entry, access: Access): Promise<void> {
@@ -200,20 +200,21 @@ export class BaseStore {
   /** Copies the local base that has most of the wanted chunks at the same places. */
   private async copyRelative(path: string, orgId: string, manifest: ChunkManifest): Promise<ChunkManifest | undefined> {
     const relatives = [...this.entries.values()].filter((entry) => entry.orgId === orgId && entry.verified).slice(-relativesMax);
-    let best: { base: Base; missing: number } | undefined;
+    let best: { base: Base; have: ChunkManifest; missing: number } | undefined;
     for (const entry of relatives) {
-      const base = await this.hold(entry).catch(() => undefined);
-      if (base === undefined) continue;
-      const missing = planLoad(manifest, base.manifest).ranges.reduce((sum, range) => sum + range.positions.length, 0);
-      if (missing < (best?.missing ?? manifest.indexes.length * (1 - relativeShare))) {
+      const base = this.hold(entry);
+      const have = await base.manifest().catch(() => undefined);
+      const missing =
+        have === undefined ? Infinity : planLoad(manifest, have).ranges.reduce((sum, range) => sum + range.positions.length, 0);
+      if (have !== undefined && missing < (best?.missing ?? manifest.indexes.length * (1 - relativeShare))) {
         best?.base.release();
-        best = { base, missing };
+        best = { base, have, missing };
       } else base.release();
     }
     if (best === undefined) return undefined;
     try {
       await copySparse(best.base.path, path);
-      return best.base.manifest;
+      return best.have;
     } finally {
       best.base.release();
     }

@@ -1,0 +1,149 @@
+/**
+ * From the decision to the control plane's answer: the last output is taken, the file system made quiet, the machine ended, the workspace stored,
+ * and all of it said in one completion. The workspace is captured whenever the program was started, however it ended; a guest that died leaves it
+ * as a power cut would.
+ */
+import type { AttemptEnd, WorkspaceResult } from "@helmr/protocol/worker";
+import { tenantKeys } from "../chunks/sealing.ts";
+import { GrantedBlobs } from "../control/blob-grants.ts";
+import type { StoredDisk } from "../disks/layered-disk.ts";
+import type { GuestMachine, MachineDisks } from "../guest/guest-machine.ts";
+import { pause } from "../host/pause.ts";
+import { newId } from "../new-id.ts";
+import { errorText } from "../telemetry.ts";
+import type { Decision, RunParts, RunState } from "./run.ts";
+import { endByHost, endOfRun } from "./run-end.ts";
+
+export interface Conclusion {
+  decision: Exclude<Decision, { by: "lost" }>;
+  /** The state in which the decision fell. */
+  before: RunState;
+  cancel: { forced: boolean } | undefined;
+}
+
+interface Captured {
+  result: WorkspaceResult;
+  stored: StoredDisk | undefined;
+}
+
+const unchanged: Captured = { result: { status: "unchanged" }, stored: undefined };
+
+/** The state the control plane put the run in, or why it was not told. */
+export async function concludeRun(parts: RunParts, conclusion: Conclusion): Promise<string> {
+  const { before } = conclusion;
+  const guest = "guest" in before ? before.guest : undefined;
+  const quiet = guest === undefined ? false : await lastWords(parts, conclusion, guest);
+  parts.output.finish();
+  const stopped = guest?.machine.stop().catch((error: unknown) => {
+    parts.host.telemetry("background.failed", { what: "stopping a machine", message: errorText(error) });
+  });
+  if (!quiet) await stopped;
+  const disks = before.phase === "running" ? before.disks : undefined;
+  const [captured] = await Promise.all([capture(parts, disks), parts.reporter.drain(), stopped]);
+  if (parts.held.lost.aborted) return "lost";
+  const state = await complete(parts, endOf(parts, conclusion), captured);
+  await settleDisks(
+    parts,
+    before,
+    captured.stored !== undefined && (state === "finished" || state === "retrying") ? captured.stored : undefined,
+  );
+  return state;
+}
+
+/** All output of a run that has ended, and a file system that is quiet and clean. False: the machine goes as it is. */
+async function lastWords(parts: RunParts, conclusion: Conclusion, guest: GuestMachine): Promise<boolean> {
+  const { decision } = conclusion;
+  if (decision.by !== "guest") return false;
+  const { outputMs, syncMs } = parts.host.limits;
+  await Promise.race([parts.output.complete(decision.ended.streams), pause(outputMs, parts.held.lost), guest.link.closed]);
+  try {
+    await guest.link.request({ type: "sync", freeze: true }, syncMs);
+    return true;
+  } catch {
+    // What the guest had flushed is there all the same.
+    return false;
+  }
+}
+
+async function capture(parts: RunParts, disks: MachineDisks | undefined): Promise<Captured> {
+  if (disks === undefined) return unchanged;
+  const { host, held, lease } = parts;
+  const began = performance.now();
+  const signal = AbortSignal.any([held.lost, AbortSignal.timeout(host.limits.captureMs)]);
+  const blobs = new GrantedBlobs(host.client, { leaseId: held.id, fence: lease.fence, deadline: held.deadline });
+  try {
+    const stored = await disks.workspace.store(host.artifacts, { keys: tenantKeys(lease.storage), blobs, signal });
+    const { sizeBytes, entryCount } = stored.tree;
+    host.telemetry("run.capture", { leaseId: held.id, ms: Math.round(performance.now() - began), newBytes: stored.newBytes, sizeBytes });
+    const result = {
+      status: "captured" as const,
+      version_id: newId(),
+      artifact: stored.artifact,
+      size_bytes: sizeBytes,
+      entry_count: entryCount,
+    };
+    return { result, stored };
+  } catch (error) {
+    return captureFailed(`The workspace could not be stored: ${errorText(error)}`);
+  }
+}
+
+function captureFailed(message: string): Captured {
+  return { result: { status: "capture_failed", message: message.slice(0, 4096) }, stored: undefined };
+}
+
+function endOf(parts: RunParts, { decision, cancel }: Conclusion): AttemptEnd {
+  // Asked to stop, and stopped: whatever the last straw was.
+  if (decision.by === "host" && cancel !== undefined && decision.verdict.kind !== "spool_failed")
+    return { status: "cancelled", forced: true };
+  const end = decision.by === "guest" ? endOfRun(decision.ended, cancel) : endByHost(decision.verdict);
+  const { masker } = parts;
+  if (end.status === "failed") return { ...end, message: masker.maskText(end.message) };
+  if (end.status === "succeeded" && end.output !== undefined)
+    return { ...end, output: { value: masker.maskJson(end.output.value as never) } };
+  return end;
+}
+
+async function complete(parts: RunParts, end: AttemptEnd, captured: Captured): Promise<string> {
+  const { host, held, lease, clock, spool } = parts;
+  const said = (workspace: WorkspaceResult) =>
+    host.client.call(
+      "complete",
+      {
+        ...held.fenced,
+        attempt_id: lease.run.attempt_id,
+        end,
+        active_ms: Math.min(clock.activeMs, lease.run.active_ms_left),
+        report_through: spool.lastItem,
+        workspace,
+      },
+      { id: lease.run.id, deadline: held.deadline, signal: held.lost },
+    );
+  let result = await said(captured.result);
+  if (result.kind === "refused" && captured.stored !== undefined) {
+    // Better a run that ends without its last version than one that hangs until its lease does.
+    host.telemetry("background.failed", { what: `completion of run ${lease.run.id}`, message: result.message });
+    result = await said(captureFailed(`The control plane refused the version: ${result.message}`).result);
+  }
+  if (result.kind === "ok") return result.value.state;
+  if (result.kind === "stale") held.lose("stale");
+  if (result.kind === "refused" || result.kind === "gap")
+    host.telemetry("background.failed", { what: `completion of run ${lease.run.id}`, message: JSON.stringify(result) });
+  return result.kind;
+}
+
+/** The captured version becomes a local base, so that the next run on this host fetches nothing. */
+async function settleDisks(parts: RunParts, before: RunState, stored: StoredDisk | undefined): Promise<void> {
+  if (!("disks" in before)) return;
+  const { workspace } = before.disks;
+  await parts.cleanup.add("workspace disk", () => workspace.release());
+  if (stored === undefined) return;
+  const { orgId } = tenantKeys(parts.lease.storage);
+  try {
+    const advancing = workspace.advance(parts.host.bases, orgId, stored);
+    await parts.host.artifacts.learn(orgId, stored.manifest);
+    await advancing;
+  } catch (error) {
+    parts.host.telemetry("background.failed", { what: "local base of a workspace", message: errorText(error) });
+  }
+}

@@ -1,0 +1,23 @@
+/** What an error on the way to a running guest means for the attempt. */
+import { BlobError } from "../chunks/blob-port.ts";
+import { ChunkError } from "../chunks/sealing.ts";
+import { GuestRefused, GuestSilent } from "../guest/guest-link.ts";
+import { CommandFailed } from "../host/run-command.ts";
+import { VmError } from "../vm/driver.ts";
+import type { HostVerdict } from "./run-end.ts";
+
+/** `stale`: the lease is not held any more, which is not for this lease's attempt to report. */
+export function verdictOf(error: unknown): HostVerdict | "stale" {
+  if (error instanceof BlobError && error.code === "lease_stale") return "stale";
+  if (error instanceof GuestSilent) return { kind: error.code === "guest_silent" ? "guest_silent" : "guest_died", message: error.message };
+  const failed = (code: string, message: string): HostVerdict => ({ kind: "machine_failed", code, message });
+  if (error instanceof GuestRefused) return failed(error.code, `The guest could not be prepared: ${error.message}`);
+  if (error instanceof VmError) return failed(error.code, `The machine could not be started: ${error.message}`);
+  if (error instanceof BlobError || error instanceof ChunkError)
+    return failed(error.code, `A disk of the run could not be made: ${error.message}`);
+  if (error instanceof CommandFailed) return failed(error.code, error.message);
+  const { name, code, message } = error as NodeJS.ErrnoException;
+  if (code === "ENOSPC" || code === "EDQUOT") return failed("worker_disk_full", "The worker has no room left on its disk");
+  if (name === "TimeoutError") return failed("prepare_timeout", "The machine of the run was not ready in time");
+  return failed("internal", `The worker failed: ${message}`);
+}

@@ -1,0 +1,47 @@
+/**
+ * What another process of this worker needs to go on with a lease whose machine runs: written beside the machine's files once it has started.
+ * No key and no secret is in it; those come again with the lease.
+ */
+import { readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod";
+import type { MachineHandle } from "../vm/driver.ts";
+
+const ground = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("base"), digest: z.string() }),
+  z.object({ kind: z.literal("empty"), sizeBytes: z.number() }),
+]);
+
+const journal = z.object({
+  leaseId: z.uuid(),
+  fence: z.number().int(),
+  kind: z.enum(["run", "build"]),
+  machine: z.custom<MachineHandle>((value) => typeof value === "object" && value !== null && "pid" in value),
+  workspace: z.object({ sizeBytes: z.number(), ground }),
+  /** The program is being started, or runs. */
+  runStarted: z.boolean(),
+});
+export type RunJournal = z.output<typeof journal>;
+
+const fileName = "journal.json";
+
+export async function writeJournal(directory: string, entry: RunJournal): Promise<void> {
+  const partial = join(directory, `${fileName}.partial`);
+  await writeFile(partial, JSON.stringify(entry), { mode: 0o600 });
+  await rename(partial, join(directory, fileName));
+}
+
+/** Journals of all leases in the directory; a lease directory without one belongs to a machine that never ran. */
+export async function readJournals(leasesDirectory: string): Promise<{ directory: string; journal: RunJournal | undefined }[]> {
+  const names = await readdir(leasesDirectory).catch(() => []);
+  return Promise.all(
+    names.map(async (name) => {
+      const directory = join(leasesDirectory, name);
+      try {
+        return { directory, journal: journal.parse(JSON.parse(await readFile(join(directory, fileName), "utf8"))) };
+      } catch {
+        return { directory, journal: undefined };
+      }
+    }),
+  );
+}

@@ -1,0 +1,373 @@
+/**
+ * One leased run on this host, from its lease to its completion.
+ *
+ *   preparing ──▶ booting ──▶ attached ──▶ running ──▶ ending ──▶ finished
+ *       │            │           │            │
+ *       └────────────┴───────────┴────────────┴─ decided: by the guest (`run.ended`), by the host (cancel, time, a dead or silent guest, a full
+ *                                                 disk), or lost with its lease
+ *
+ * The first decision counts. What follows it is in run-conclusion.ts, but for a lost lease: then the machine is killed first and nothing more is
+ * said. Everything acquired is in the cleanup, undone last in first out. The run does not choose what it runs, does not renew its lease and keeps
+ * nothing of the tenant beyond its end but the base of the captured workspace.
+ */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { createMasker, type Masker } from "@helmr/protocol/shared";
+import type { Directive, RunLease, SecretValue } from "@helmr/protocol/worker";
+import type { RunEnded, SecretPlacement } from "@helmr/protocol/guest";
+import { assert } from "../assert.ts";
+import { tenantKeys } from "../chunks/sealing.ts";
+import { GrantedBlobs } from "../control/blob-grants.ts";
+import type { HeldLease } from "../control/held-lease.ts";
+import {
+  acquireTemplate,
+  attachGuest,
+  cleanUp,
+  type GuestMachine,
+  type MachineDisks,
+  type MachinePlan,
+  startMachine,
+} from "../guest/guest-machine.ts";
+import { Cleanup } from "../host/cleanup.ts";
+import { pause } from "../host/pause.ts";
+import { errorText } from "../telemetry.ts";
+import type { MachineExit } from "../vm/driver.ts";
+import type { WorkerHost } from "../worker-host.ts";
+import type { Access } from "../workspace/base-store.ts";
+import { ActiveClock } from "./active-clock.ts";
+import { CancelWatch } from "./cancel-watch.ts";
+import { ProgramCalls } from "./program-calls.ts";
+import { Reporter } from "./reporter.ts";
+import { concludeRun } from "./run-conclusion.ts";
+import { prepareRunDisks } from "./run-disks.ts";
+import type { HostVerdict } from "./run-end.ts";
+import { verdictOf } from "./run-failure.ts";
+import { writeJournal } from "./run-journal.ts";
+import { RunOutput } from "./run-output.ts";
+import { Spool } from "./spool.ts";
+
+export type Decision = { by: "guest"; ended: RunEnded } | { by: "host"; verdict: HostVerdict } | { by: "lost" };
+
+export type RunState =
+  | { phase: "preparing" }
+  | { phase: "booting"; disks: MachineDisks }
+  | { phase: "attached"; disks: MachineDisks; guest: GuestMachine }
+  | { phase: "running"; disks: MachineDisks; guest: GuestMachine }
+  | { phase: "ending" }
+  | { phase: "finished" };
+
+/** What a run has from its first moment to its last. */
+export interface RunParts {
+  host: WorkerHost;
+  held: HeldLease;
+  lease: RunLease;
+  directory: string;
+  cleanup: Cleanup;
+  masker: Masker;
+  clock: ActiveClock;
+  spool: Spool;
+  output: RunOutput;
+  reporter: Reporter;
+}
+
+/** A machine that ended says so this soon after its channel. */
+const exitSayMs = 1_000;
+
+/** A decision fell while something was under way. */
+class Decided extends Error {
+  override name = "Decided";
+}
+
+export class Run {
+  private readonly host: WorkerHost;
+  private readonly held: HeldLease;
+  private readonly lease: RunLease;
+  private readonly directory: string;
+  private readonly cleanup = new Cleanup();
+  private readonly masker: Masker;
+  private readonly clock: ActiveClock;
+  private readonly cancel: CancelWatch;
+  private readonly stopping = new AbortController();
+  private readonly receivedAt = performance.now();
+  private readonly timeline = { preparedMs: 0, startedMs: 0, attachedMs: 0, runStartedMs: 0 };
+  private state: RunState = { phase: "preparing" };
+  private decision: Decision | undefined;
+  private decided: (decision: Decision) => void = () => {};
+  private readonly ended: Promise<Decision>;
+  private calls: ProgramCalls | undefined;
+
+  constructor(host: WorkerHost, held: HeldLease) {
+    assert(held.lease.kind === "run", `Lease ${held.id} is no run lease`);
+    this.host = host;
+    this.held = held;
+    this.lease = held.lease;
+    this.directory = join(host.leasesDirectory, held.id);
+    this.masker = createMasker(this.lease.run.secrets.map((secret) => secret.value));
+    const limitMs = this.lease.run.active_ms_left + host.limits.guestSlackMs;
+    this.clock = new ActiveClock(limitMs, () =>
+      this.decide({ by: "host", verdict: { kind: "timeout", limitMs: this.lease.run.active_ms_left } }),
+    );
+    this.cancel = new CancelWatch(host.limits, (forced) => this.decide({ by: "host", verdict: { kind: "cancelled", forced } }));
+    this.ended = new Promise((resolve) => {
+      this.decided = resolve;
+    });
+  }
+
+  get phase(): RunState["phase"] {
+    return this.state.phase;
+  }
+
+  /** Runs to the end and cleans up. Never rejects. */
+  async execute(): Promise<void> {
+    this.held.report = { activeMs: () => this.clock.activeMs, openCalls: () => this.calls?.openWaits() ?? [] };
+    this.held.lost.addEventListener("abort", () => this.decide({ by: "lost" }), { once: true });
+    this.held.onDirective((directive) => this.direct(directive));
+    let state = "lost";
+    try {
+      state = await this.work();
+    } catch (error) {
+      state = "failed";
+      this.host.telemetry("background.failed", { what: `run ${this.lease.run.id}`, message: errorText(error) });
+    } finally {
+      this.cancel.stop();
+      this.clock.stop();
+      await cleanUp(this.host, this.cleanup, `run ${this.lease.run.id}`);
+      this.state = { phase: "finished" };
+    }
+    this.host.telemetry("lease.finished", { leaseId: this.held.id, state, ms: Math.round(performance.now() - this.receivedAt) });
+  }
+
+  private async work(): Promise<string> {
+    await mkdir(this.directory, { recursive: true, mode: 0o711 });
+    await this.cleanup.add("lease directory", () => rm(this.directory, { recursive: true, force: true }));
+    const parts = await this.openParts();
+    try {
+      await this.prepare(parts);
+      await this.start(parts);
+    } catch (error) {
+      this.fail(error);
+    }
+    const decision = await this.ended;
+    const before = this.state;
+    this.state = { phase: "ending" };
+    this.clock.stop();
+    this.cancel.stop();
+    if (decision.by === "lost") {
+      parts.reporter.stop();
+      this.host.telemetry("lease.lost", { leaseId: this.held.id, reason: this.held.lossReason ?? "" });
+      return "lost";
+    }
+    return concludeRun(parts, { decision, before, cancel: this.cancel.asked });
+  }
+
+  /** Spool first: whatever happens later can be said. */
+  private async openParts(): Promise<RunParts> {
+    const { report, run } = this.lease;
+    const spool = await Spool.open({
+      directory: join(this.directory, "spool"),
+      accepted: { items: report.accepted, lengths: [report.stdout, report.stderr, report.logger] },
+      bytesMax: this.host.limits.spoolBytesMax,
+      onFailed: (error) => this.decide({ by: "host", verdict: { kind: "spool_failed", message: error.message } }),
+    });
+    await this.cleanup.add("spool", () => spool.close());
+    const output = new RunOutput(spool, this.masker);
+    spool.onWritten = (taken) => output.written(taken);
+    const onRefused = (message: string) => this.decide({ by: "host", verdict: { kind: "spool_failed", message } });
+    const ids = { runId: run.id, attemptId: run.attempt_id };
+    const reporter = new Reporter({ client: this.host.client, held: this.held, ...ids, spool, onRefused }, report.accepted);
+    const { host, held, lease, directory, cleanup, masker, clock } = this;
+    return { host, held, lease, directory, cleanup, masker, clock, spool, output, reporter };
+  }
+
+  /** Disks and template side by side, then the machine. */
+  private async prepare(parts: RunParts): Promise<void> {
+    const { host, held, lease, directory, cleanup } = this;
+    const signal = AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]);
+    const keys = tenantKeys(lease.storage);
+    const blobs = new GrantedBlobs(host.client, { leaseId: held.id, fence: lease.fence, deadline: held.deadline });
+    const access: Access = { keys, blobs, signal };
+    const onWait = () =>
+      parts.output.say(`Preparing a machine for image ${lease.image.ref}: the first run with it on this worker takes longer`);
+    const [template, disks] = await both(
+      acquireTemplate(host, lease, { access, cleanup, onWait }),
+      prepareRunDisks(host, lease, { directory, access, cleanup }),
+    );
+    this.enter({ phase: "booting", disks });
+    this.mark("preparedMs");
+    const guest = await startMachine(host, this.plan(), { template, disks, cleanup, signal });
+    this.enter({ phase: "attached", disks, guest });
+    this.mark("startedMs");
+    this.watch(guest);
+    await attachGuest(host, this.plan(), { link: guest.link, disks });
+    this.mark("attachedMs");
+  }
+
+  private async start(parts: RunParts): Promise<void> {
+    const { host, held, lease } = this;
+    const { run } = lease;
+    this.check();
+    const started = await host.client.call(
+      "attemptStarted",
+      { ...held.fenced, attempt_id: run.attempt_id },
+      { id: run.id, deadline: held.deadline, signal: this.stopping.signal },
+    );
+    this.check();
+    if (started.kind === "stale") held.lose("stale");
+    else if (started.kind === "ok" && started.value.state === "cancelled")
+      this.decide({ by: "host", verdict: { kind: "cancelled", forced: false } });
+    else if (started.kind !== "ok")
+      this.decide({ by: "host", verdict: { kind: "machine_failed", code: "start_refused", message: JSON.stringify(started) } });
+    this.check();
+    assert(this.state.phase === "attached", "A run starts in an attached guest");
+    const { guest, disks } = this.state;
+    this.enter({ phase: "running", disks, guest });
+    this.listen(parts, guest);
+    void this.journal(guest, disks);
+    this.clock.start();
+    const { id, attempt_id, attempt_number, session_id, task_id, module, export_name, payload, active_ms_left } = run;
+    await guest.link.request(
+      {
+        type: "run.start",
+        run: { id, attemptId: attempt_id, attemptNumber: attempt_number, leaseId: held.id, sessionId: session_id, taskId: task_id },
+        module,
+        exportName: export_name,
+        payload,
+        secrets: run.secrets.map(placement),
+        activeMs: active_ms_left,
+      },
+      host.limits.startRunMs,
+    );
+    this.mark("runStartedMs");
+    host.telemetry("run.timeline", { leaseId: held.id, runId: run.id, ...this.timeline });
+  }
+
+  private listen(parts: RunParts, guest: GuestMachine): void {
+    const { run } = this.lease;
+    const { link } = guest;
+    parts.output.attach(link);
+    const calls = new ProgramCalls({
+      client: this.host.client,
+      held: this.held,
+      runId: run.id,
+      attemptId: run.attempt_id,
+      masker: this.masker,
+      answer: (answer) => link.notify(answer),
+      spoolMetadata: (operation) => parts.spool.appendMetadata(operation),
+      onWait: (change) => (change === "opened" ? this.clock.waitOpened() : this.clock.waitClosed()),
+      onFlood: () => this.decide({ by: "host", verdict: { kind: "guest_violation", message: "too many calls at once" } }),
+    });
+    this.calls = calls;
+    link.on("program.call", (message) => calls.receive(message));
+    link.on("run.ended", (ended) => {
+      if (ended.attemptId === run.attempt_id) this.decide({ by: "guest", ended });
+    });
+    link.on("fenced", () => this.decide({ by: "host", verdict: { kind: "guest_fenced" } }));
+    this.cancel.begin((request) => link.request(request, this.host.limits.cancelTotalMs));
+  }
+
+  /** A machine or a channel that ends before the run does. */
+  private watch(guest: GuestMachine): void {
+    void guest.machine.exited.then((exit) => this.decide({ by: "host", verdict: exitVerdict(exit) }));
+    void guest.link.closed.then(async (end) => {
+      if (end.kind === "violation") this.decide({ by: "host", verdict: { kind: "guest_violation", message: end.message } });
+      else {
+        // The machine usually ended, and its exit says why.
+        const exit = await Promise.race([guest.machine.exited, pause(exitSayMs)]);
+        this.decide({
+          by: "host",
+          verdict: exit === undefined ? { kind: "guest_died", message: "its channel was closed" } : exitVerdict(exit),
+        });
+      }
+    });
+  }
+
+  private direct(directive: Directive): void {
+    if (directive.type === "cancel") this.cancel.ask(directive, this.state.phase === "running" ? "running" : "not_running");
+    else if (directive.type === "wait.resolved") this.calls?.resolved(directive.call_id, directive.outcome);
+  }
+
+  private decide(decision: Decision): void {
+    // A lost lease outranks what was decided but not yet told: nothing may be told any more.
+    if (this.decision !== undefined) return;
+    this.decision = decision;
+    this.stopping.abort();
+    this.decided(decision);
+  }
+
+  private fail(error: unknown): void {
+    if (error instanceof Decided || this.decision !== undefined) return;
+    const verdict = verdictOf(error);
+    if (verdict === "stale") this.held.lose("stale");
+    else this.decide({ by: "host", verdict });
+  }
+
+  private enter(state: RunState): void {
+    this.state = state;
+    this.check();
+  }
+
+  private check(): void {
+    if (this.decision !== undefined) throw new Decided("The run is decided");
+  }
+
+  private plan(): MachinePlan {
+    const { held, directory, lease } = this;
+    const { image, network, workspace, run } = lease;
+    return { held, directory, image, network, hostname: `run-${run.id.slice(-12)}`, workspacePath: workspace.mount_path };
+  }
+
+  private async journal(guest: GuestMachine, disks: MachineDisks): Promise<void> {
+    const { held, lease } = this;
+    const ground =
+      lease.workspace.base === null
+        ? { kind: "empty" as const, sizeBytes: disks.workspace.sizeBytes }
+        : { kind: "base" as const, digest: lease.workspace.base.digest };
+    const entry = {
+      leaseId: held.id,
+      fence: lease.fence,
+      kind: "run" as const,
+      machine: guest.machine.handle,
+      workspace: { sizeBytes: disks.workspace.sizeBytes, ground },
+      runStarted: true,
+    };
+    await writeJournal(this.directory, entry).catch((error: unknown) => {
+      this.host.telemetry("background.failed", { what: `journal of run ${lease.run.id}`, message: errorText(error) });
+    });
+  }
+
+  private mark(point: keyof Run["timeline"]): void {
+    this.timeline[point] = Math.round((performance.now() - this.receivedAt) * 10) / 10;
+  }
+}
+
+/** Waits for both; when one fails, for the other too, so that what it acquired is in the cleanup. */
+async function both<A, B>(left: Promise<A>, right: Promise<B>): Promise<[A, B]> {
+  const [a, b] = await Promise.allSettled([left, right]);
+  if (a.status === "rejected") throw a.reason;
+  if (b.status === "rejected") throw b.reason;
+  return [a.value, b.value];
+}
+
+function exitVerdict(exit: MachineExit): HostVerdict {
+  switch (exit.reason) {
+    case "stopped":
+      return { kind: "guest_died", message: "its machine was stopped" };
+    case "guest_shutdown":
+      return { kind: "guest_died", message: "it shut down" };
+    case "guest_panic":
+      return { kind: "guest_died", message: "its kernel panicked" };
+    case "monitor_died": {
+      const how = exit.signal === null ? `exit code ${exit.exitCode}` : `signal ${exit.signal}`;
+      return { kind: "monitor_died", message: `${how}${exit.stderr === "" ? "" : `: ${exit.stderr.slice(0, 2000)}`}` };
+    }
+    default:
+      return { kind: "guest_died", message: "it ended" };
+  }
+}
+
+function placement(secret: SecretValue): SecretPlacement {
+  const { name, value, env, file, dir, mode, owner } = secret;
+  if (env !== undefined) return { name, value, env };
+  if (file !== undefined) return { name, value, file, mode, owner };
+  return { name, value, dir: dir ?? name, mode, owner };
+}

@@ -1,0 +1,47 @@
+/** What can be observed of a worker: typed events, one sentence each. Ids and numbers, never payloads or secrets. */
+import { hostname } from "node:os";
+
+export interface WorkerEvents {
+  "worker.started": { epoch: number; adopted: number; accelerator: string };
+  "worker.draining": { reason: string };
+  "worker.stopped": { reason: string };
+  "worker.refused": { message: string };
+  "lease.claimed": { leaseId: string; kind: string };
+  "lease.lost": { leaseId: string; reason: string };
+  "lease.finished": { leaseId: string; state: string; ms: number };
+  /** Milliseconds since the lease was received. */
+  "run.timeline": { leaseId: string; runId: string; preparedMs: number; startedMs: number; attachedMs: number; runStartedMs: number };
+  "run.capture": { leaseId: string; ms: number; newBytes: number; sizeBytes: number };
+  "template.ready": { image: string; vcpus: number; memoryMib: number; ms: number };
+  /** Something failed that nobody waits for. */
+  "background.failed": { what: string; message: string };
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
+const rank: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 };
+const levelOf: Partial<Record<keyof WorkerEvents, LogLevel>> = {
+  "run.timeline": "debug",
+  "run.capture": "debug",
+  "lease.claimed": "debug",
+  "lease.lost": "warn",
+  "worker.refused": "error",
+  "background.failed": "warn",
+};
+
+export type Telemetry = <K extends keyof WorkerEvents>(event: K, attributes: WorkerEvents[K]) => void;
+
+export const silentTelemetry: Telemetry = () => {};
+
+/** One line of JSON per event. */
+export function lineTelemetry(least: LogLevel, write: (line: string) => void): Telemetry {
+  const host = hostname();
+  return (event, attributes) => {
+    const level = levelOf[event] ?? "info";
+    if (rank[level] < rank[least]) return;
+    write(`${JSON.stringify({ at: new Date().toISOString(), level, event, host, ...attributes })}\n`);
+  };
+}
+
+export function errorText(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}

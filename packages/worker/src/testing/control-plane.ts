@@ -1,0 +1,146 @@
+/**
+ * A control plane at the worker's wire: checks every request against the protocol, keeps reports, calls and completions, serves grants and blobs
+ * from memory. It decides nothing by itself that a test has not said.
+ */
+import type { Directive, Lease, ProgramCallRequest, ReportItem, WorkerBody, WorkerRoute } from "@helmr/protocol/worker";
+import { workerRoutes } from "@helmr/protocol/worker";
+import { type ApiAnswer, type ApiHandler, ApiServer } from "./api-server.ts";
+
+type Reply<K extends WorkerRoute> = (body: WorkerBody<K>, id: string) => ApiAnswer | Promise<ApiAnswer>;
+
+export class TestControlPlane {
+  readonly api: ApiServer;
+  readonly items: ReportItem[] = [];
+  readonly itemTimes: number[] = [];
+  readonly completions: WorkerBody<"complete">[] = [];
+  readonly builds: WorkerBody<"buildComplete">[] = [];
+  readonly buildEvents: WorkerBody<"buildReport">["events"] = [];
+  readonly calls: ProgramCallRequest[] = [];
+  readonly started: string[] = [];
+  readonly blobs = new Map<string, Buffer>();
+  /** Given with every renewal, by lease. */
+  readonly directives = new Map<string, Directive[]>();
+  readonly stale = new Set<string>();
+  readonly waiting: Lease[] = [];
+  answerCall: (request: ProgramCallRequest) => unknown = () => ({ state: "answered", value: null });
+  attemptState: "started" | "cancelled" = "started";
+  sources = new Map<string, Buffer>();
+
+  private constructor(api: ApiServer) {
+    this.api = api;
+    this.serve();
+  }
+
+  static async start(): Promise<TestControlPlane> {
+    return new TestControlPlane(await ApiServer.start());
+  }
+
+  text(stream: string): string {
+    const parts = this.items
+      .filter((item) => item.kind === "log" && item.stream === stream)
+      .map((item) => Buffer.from((item as { data: string }).data, "base64"));
+    return Buffer.concat(parts).toString();
+  }
+
+  /** Stale leases are refused on every fenced route. */
+  private route<K extends WorkerRoute>(name: K, reply: Reply<K>): void {
+    const { path, body: schema } = workerRoutes[name];
+    const handler: ApiHandler = ({ body, path: asked }) => {
+      const parsed = schema.safeParse(body);
+      if (!parsed.success) return { status: 400, body: { error: `not of the protocol: ${parsed.error.message}` } };
+      const leaseId = (body as { lease_id?: string }).lease_id;
+      if (leaseId !== undefined && this.stale.has(leaseId)) return { status: 409, body: { error: "stale", code: "stale_lease" } };
+      return reply(body as WorkerBody<K>, asked.split("/")[2] ?? "");
+    };
+    this.api.routes.set(path, handler);
+  }
+
+  private serve(): void {
+    this.route("enroll", () => ({ body: { worker_id: crypto.randomUUID(), worker_group: "default", credential: "hlmr_wk_enrolled" } }));
+    this.route("start", ({ adopt }) => ({ body: { epoch: 1, adopted: [], stale: adopt.map((one) => one.lease_id), leases: [] } }));
+    this.route("claim", async ({ wait_ms: waitMs }) => {
+      const until = performance.now() + Math.min(waitMs, 500);
+      while (this.waiting.length === 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 2));
+      return { body: { leases: this.waiting.splice(0) } };
+    });
+    this.route("renew", ({ leases }) => ({
+      body: {
+        results: leases.map(({ lease_id: leaseId }) =>
+          this.stale.has(leaseId)
+            ? { state: "stale", lease_id: leaseId }
+            : { state: "held", lease_id: leaseId, ttl_ms: 75_000, directives: this.directives.get(leaseId) ?? [] },
+        ),
+        drain: false,
+      },
+    }));
+    this.route("attemptStarted", (_, id) => {
+      this.started.push(id);
+      return { body: { state: this.attemptState } };
+    });
+    this.route("report", (body) => this.takeItems(body));
+    this.route("call", (body) => {
+      this.calls.push(body);
+      return { body: this.answerCall(body) };
+    });
+    this.route("complete", (body) => {
+      if (body.report_through > this.items.length)
+        return { status: 409, body: { error: "gap", code: "report_gap", expected: this.items.length + 1 } };
+      this.completions.push(body);
+      return { body: { state: "finished" } };
+    });
+    this.route("buildReport", (body) => {
+      if (body.first > this.buildEvents.length + 1)
+        return { status: 409, body: { error: "gap", code: "report_gap", expected: this.buildEvents.length + 1 } };
+      this.buildEvents.push(...body.events.slice(this.buildEvents.length + 1 - body.first));
+      return { body: { accepted: this.buildEvents.length } };
+    });
+    this.route("buildComplete", (body) => {
+      this.builds.push(body);
+      return { body: { state: "deployed" } };
+    });
+    this.route("grants", ({ gets, puts }) => {
+      const grant = (method: string) => (key: string) => ({
+        object_key: key,
+        method,
+        url: `${this.api.url}/blobs/${key}`,
+        headers: {},
+        ttl_ms: 60_000,
+      });
+      return { body: { grants: [...gets.map(grant("GET")), ...puts.map((put) => grant("PUT")(put.object_key))] } };
+    });
+    this.api.routes.set("*", (request) => this.serveBytes(request));
+  }
+
+  private takeItems(body: WorkerBody<"report">): ApiAnswer {
+    const fresh = body.items.slice(this.items.length + 1 - body.first);
+    if (body.first > this.items.length + 1)
+      return { status: 409, body: { error: "gap", code: "report_gap", expected: this.items.length + 1 } };
+    for (const item of fresh as ReportItem[]) {
+      if (!this.binary && item.kind === "log" && item.offset !== Buffer.byteLength(this.text(item.stream), "utf8"))
+        return { status: 400, body: { error: `offset ${item.offset}` } };
+      this.items.push(item);
+      this.itemTimes.push(performance.now());
+    }
+    return { body: { accepted: this.items.length } };
+  }
+
+  /** Output is no text, or too much of it: offsets are then checked by the test. */
+  binary = false;
+
+  private serveBytes({ path, bytes, method, headers }: Parameters<ApiHandler>[0]): ApiAnswer {
+    const source = /^\/builds\/([^/]+)\/source$/.exec(path);
+    if (source !== null) {
+      const found = this.sources.get(source[1] as string);
+      return found === undefined ? { status: 404 } : { bytes: found };
+    }
+    const key = path.replace("/blobs/", "");
+    if (method === "PUT") {
+      this.blobs.set(key, bytes);
+      return { status: 201 };
+    }
+    const found = this.blobs.get(key);
+    if (found === undefined) return { status: 404 };
+    const range = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? "");
+    return range === null ? { bytes: found } : { status: 206, bytes: found.subarray(Number(range[1]), Number(range[2]) + 1) };
+  }
+}

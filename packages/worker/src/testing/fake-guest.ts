@@ -1,0 +1,200 @@
+/**
+ * A guest at the wire: speaks the real guest protocol over a duplex, without a machine. What its "program" does is a script of the test. It keeps
+ * to the window rules of a real guest, so that back-pressure is real too.
+ */
+import type { Duplex } from "node:stream";
+import {
+  channelPreamble,
+  encodeBytes,
+  encodeMessage,
+  FrameDecoder,
+  type GuestMessage,
+  guestStreams,
+  type HostMessage,
+  hostFrameBytesMax,
+  hostMessage,
+  type ProgramAnswer,
+  type ProgramCallBody,
+  type RunEnded,
+  type RunStartRequest,
+  streamWindowBytes,
+} from "@helmr/protocol/guest";
+
+type StreamName = "stdout" | "stderr" | "logger" | "buildLog";
+export type Script = (program: FakeProgram) => Promise<Partial<RunEnded> | void>;
+
+export interface GuestBehaviour {
+  script?: Script;
+  /** Requests of these types are never answered. */
+  silent?: HostMessage["type"][];
+  /** Answer of `build.start`. */
+  build?: (guest: FakeGuest, source: Buffer) => Promise<unknown>;
+  /** Says so, instead of nothing, when a channel begins. */
+  announces?: boolean;
+}
+
+export interface FakeProgram {
+  guest: FakeGuest;
+  start: RunStartRequest;
+  write: (stream: "stdout" | "stderr", text: string | Uint8Array) => Promise<void>;
+  log: (message: string) => Promise<void>;
+  call: (call: ProgramCallBody) => Promise<ProgramAnswer["outcome"]>;
+  /** Resolves when the run is cancelled; the script decides what it does then. */
+  cancelled: Promise<{ force: boolean }>;
+}
+
+export class FakeGuest {
+  readonly received: HostMessage[] = [];
+  private readonly channel: Duplex;
+  private readonly behaviour: GuestBehaviour;
+  private readonly decoder = new FrameDecoder(hostFrameBytesMax);
+  private readonly streams = new Map<StreamName, { offset: number; acked: number; wake: () => void }>();
+  private readonly answers = new Map<number, (outcome: ProgramAnswer["outcome"]) => void>();
+  private source: { stream: number; parts: Buffer[]; bytes: number; ended: (whole: Buffer) => void } | undefined;
+  private cancel: (how: { force: boolean }) => void = () => {};
+  private callCount = 0;
+
+  constructor(channel: Duplex, behaviour: GuestBehaviour) {
+    this.channel = channel;
+    this.behaviour = behaviour;
+    channel.on("error", () => {});
+    channel.on("data", (chunk: Buffer) => {
+      for (const frame of this.decoder.push(chunk)) {
+        if (frame.kind === "message") this.receive(hostMessage.parse(frame.message));
+        else this.receiveBytes(frame.stream, frame.offset, frame.data);
+      }
+    });
+    if (behaviour.announces === true) channel.write(channelPreamble);
+  }
+
+  send(message: GuestMessage): void {
+    if (!this.channel.destroyed) this.channel.write(encodeMessage(message));
+  }
+
+  /** Anything at all. */
+  raw(bytes: Uint8Array): void {
+    this.channel.write(bytes);
+  }
+
+  has(type: HostMessage["type"]): boolean {
+    return this.received.some((message) => message.type === type);
+  }
+
+  async write(name: StreamName, data: Uint8Array): Promise<void> {
+    const stream = this.stream(name);
+    for (let at = 0; at < data.length;) {
+      const room = streamWindowBytes - (stream.offset - stream.acked);
+      if (room <= 0) {
+        await new Promise<void>((resolve) => {
+          stream.wake = resolve;
+        });
+        continue;
+      }
+      const part = data.subarray(at, at + Math.min(room, 65_536));
+      this.channel.write(encodeBytes(guestStreams[name], stream.offset, part));
+      stream.offset += part.length;
+      at += part.length;
+    }
+  }
+
+  acked(name: StreamName): number {
+    return this.stream(name).acked;
+  }
+
+  private stream(name: StreamName) {
+    const known = this.streams.get(name) ?? { offset: 0, acked: 0, wake: () => {} };
+    this.streams.set(name, known);
+    return known;
+  }
+
+  private receive(message: HostMessage): void {
+    this.received.push(message);
+    if (this.behaviour.silent?.includes(message.type) === true) return;
+    switch (message.type) {
+      case "stream.ack":
+        for (const [name, stream] of this.streams) {
+          if (guestStreams[name] !== message.stream) continue;
+          stream.acked = message.offset;
+          stream.wake();
+        }
+        return;
+      case "stream.end":
+        if (this.source?.stream === message.stream) this.source.ended(Buffer.concat(this.source.parts));
+        return;
+      case "program.answer":
+        this.answers.get(message.callId)?.(message.outcome);
+        return;
+      case "run.cancel":
+        this.cancel({ force: message.force });
+        this.send({ type: "ok", id: message.id });
+        return;
+      case "run.start":
+        this.send({ type: "ok", id: message.id });
+        void this.run(message);
+        return;
+      case "build.start":
+        void this.build(message);
+        return;
+      default:
+        if ("id" in message) this.send({ type: "ok", id: message.id });
+    }
+  }
+
+  private async run(start: RunStartRequest): Promise<void> {
+    const attemptId = start.run.attemptId;
+    this.send({ type: "run.started", attemptId, nodeVersion: "v24", bootedMs: 1, loadedMs: 2 });
+    const began = performance.now();
+    const cancelled = new Promise<{ force: boolean }>((resolve) => {
+      this.cancel = resolve;
+    });
+    const program: FakeProgram = {
+      guest: this,
+      start,
+      cancelled,
+      write: (stream, text) => this.write(stream, typeof text === "string" ? Buffer.from(text) : text),
+      log: (message) => this.write("logger", Buffer.from(`${JSON.stringify({ level: "info", message, at: new Date().toISOString() })}\n`)),
+      call: (call) => this.call(attemptId, call),
+    };
+    const end = (await this.behaviour.script?.(program)) ?? {};
+    const lengths = { stdout: this.stream("stdout").offset, stderr: this.stream("stderr").offset, logger: this.stream("logger").offset };
+    for (const name of ["stdout", "stderr", "logger"] as const)
+      this.send({ type: "stream.end", stream: guestStreams[name], length: lengths[name] });
+    const activeMs = Math.round(performance.now() - began);
+    this.send({
+      type: "run.ended",
+      attemptId,
+      reason: "returned",
+      exitCode: 0,
+      signal: null,
+      activeMs,
+      streams: lengths,
+      usage: {},
+      ...end,
+    });
+  }
+
+  private call(attemptId: string, call: ProgramCallBody): Promise<ProgramAnswer["outcome"]> {
+    this.callCount += 1;
+    const callId = this.callCount;
+    return new Promise((resolve) => {
+      this.answers.set(callId, resolve);
+      this.send({ type: "program.call", attemptId, callId, call });
+    });
+  }
+
+  private async build(message: Extract<HostMessage, { type: "build.start" }>): Promise<void> {
+    const source = await new Promise<Buffer>((resolve) => {
+      this.source = { stream: message.sourceStream, parts: [], bytes: 0, ended: resolve };
+    });
+    const result = await this.behaviour.build?.(this, source);
+    this.send({ type: "stream.end", stream: guestStreams.buildLog, length: this.stream("buildLog").offset });
+    this.send({ type: "ok", id: message.id, result });
+  }
+
+  private receiveBytes(stream: number, offset: number, data: Uint8Array): void {
+    if (this.source?.stream !== stream || offset !== this.source.bytes) return;
+    this.source.parts.push(Buffer.from(data));
+    this.source.bytes += data.length;
+    this.send({ type: "stream.ack", stream, offset: this.source.bytes });
+  }
+}

@@ -1,0 +1,29 @@
+/** What runs and builds are given: the parts of this worker, wired by main.ts. */
+import type { ArtifactStore } from "./chunks/artifact-store.ts";
+import type { WorkerClient } from "./control/client.ts";
+import type { EmptyDisks } from "./disks/empty-disks.ts";
+import type { NetworkPeer } from "./host/network-peer.ts";
+import type { RunLimits } from "./limits.ts";
+import type { Telemetry } from "./telemetry.ts";
+import type { TemplateStore } from "./templates/template-store.ts";
+import type { VmDriver } from "./vm/driver.ts";
+import type { BaseStore } from "./workspace/base-store.ts";
+
+export interface WorkerHost {
+  client: WorkerClient;
+  driver: VmDriver;
+  templates: TemplateStore;
+  bases: BaseStore;
+  empties: EmptyDisks;
+  artifacts: ArtifactStore;
+  network: NetworkPeer;
+  telemetry: Telemetry;
+  limits: RunLimits;
+  /** One private directory per lease is made in here. */
+  leasesDirectory: string;
+  /** The image that every worker has: root file system of the built-in base image. */
+  builtInImage: string;
+  /** What the install gives to all its guests: registry and certificates of the operator. */
+  guest: { environment: Record<string, string>; extraCa: string | undefined };
+  scratchMib: number;
+}
