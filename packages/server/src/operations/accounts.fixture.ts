@@ -129,32 +129,60 @@ export interface Deployed {
   taskId: string;
 }
 
+/**
+ * A row of a table that other parts of the product own: what must not be null and was not given gets a value of its type, so that a new column there
+ * does not break tests here.
+ */
+export async function insertRow(accounts: Accounts, table: string, given: Record<string, unknown>): Promise<void> {
+  const missing = await accounts.sql<{ name: string; type: string }>(
+    `select column_name as name, data_type as type from information_schema.columns
+      where table_name = $1 and is_nullable = 'NO' and column_default is null and is_identity = 'NO' and not column_name = any($2::text[])`,
+    [table, Object.keys(given)],
+  );
+  const row = { ...Object.fromEntries(missing.map(({ name, type }) => [name, fillers[type]?.()])), ...given };
+  const names = Object.keys(row);
+  await accounts.sql(
+    `insert into ${table} (${names.join(", ")}) values (${names.map((_, index) => `$${index + 1}`).join(", ")})`,
+    Object.values(row),
+  );
+}
+
+const fillers: Readonly<Record<string, () => unknown>> = {
+  uuid: newId,
+  text: () => "x",
+  integer: () => 1,
+  bigint: () => 1,
+  boolean: () => false,
+  bytea: () => Buffer.from(newId()),
+  json: () => "{}",
+  jsonb: () => "{}",
+  ARRAY: () => [],
+  "timestamp with time zone": () => new Date(),
+};
+
 /** A promoted deployment with the task `hello`, its sandbox `box`, queue `work` and the streams `in` and `out`. */
 export async function addDeployment(accounts: Accounts, tenant: Pick<Tenant, "orgId" | "projectId" | "environmentId">): Promise<Deployed> {
   const [deploymentId, sandboxId, taskId] = [newId(), newId(), newId()];
-  const { orgId, projectId, environmentId } = tenant;
-  await accounts.sql(
-    `insert into deployments (id, org_id, project_id, environment_id, version, content_hash, source_size_bytes, api_version, bundle_format_version,
-                              worker_protocol_version, state, trace_id)
-     values ($4, $1, $2, $3, '20260101.1', 'sha256:x', 1, 'v', 2, 'w', 'deployed', 't')`,
-    [orgId, projectId, environmentId, deploymentId],
-  );
-  await accounts.sql("update environments set current_deployment_id = $2 where id = $1", [environmentId, deploymentId]);
-  await accounts.sql(
-    `insert into deployment_sandboxes (id, environment_id, deployment_id, sandbox_id, fingerprint, image_ref, workspace_path, milli_cpu, memory_mib, network)
-     values ($2, $1, $3, 'box', 'f', 'helmr/node:24', '/workspace', 1000, 512, '{"internet":true}')`,
-    [environmentId, sandboxId, deploymentId],
-  );
-  await accounts.sql(
-    `insert into deployment_tasks (id, environment_id, deployment_id, task_id, sandbox_id, file_path, export_name, module_path, queue_name,
-                                   max_duration_seconds, retry)
-     values ($2, $1, $3, 'hello', $4, 'tasks/hello.ts', 'hello', 'hello.mjs', 'work', 900, '{"enabled":false}')`,
-    [environmentId, taskId, deploymentId, sandboxId],
-  );
-  await accounts.sql("insert into deployment_queues (deployment_id, name) values ($1, 'work')", [deploymentId]);
-  await accounts.sql(
-    "insert into deployment_streams (deployment_id, direction, name, fingerprint) values ($1, 'input', 'in', 'f'), ($1, 'output', 'out', 'f')",
-    [deploymentId],
-  );
+  const own = { org_id: tenant.orgId, project_id: tenant.projectId, environment_id: tenant.environmentId };
+  const { environment_id } = own;
+  await insertRow(accounts, "deployments", { ...own, id: deploymentId, version: "20260101.1", content_hash: newId(), state: "deployed" });
+  await accounts.sql("update environments set current_deployment_id = $2 where id = $1", [environment_id, deploymentId]);
+  const sandbox = {
+    environment_id,
+    deployment_id: deploymentId,
+    sandbox_id: "box",
+    image_ref: "helmr/node:24",
+    workspace_path: "/workspace",
+  };
+  await insertRow(accounts, "deployment_sandboxes", { ...sandbox, id: sandboxId, network: '{"internet":true}' });
+  const task = { environment_id, deployment_id: deploymentId, sandbox_id: sandboxId, task_id: "hello", queue_name: "work" };
+  await insertRow(accounts, "deployment_tasks", { ...task, id: taskId, retry: '{"enabled":false}', max_duration_seconds: 900 });
+  await insertRow(accounts, "deployment_queues", { deployment_id: deploymentId, name: "work" });
+  for (const [direction, name] of [
+    ["input", "in"],
+    ["output", "out"],
+  ]) {
+    await insertRow(accounts, "deployment_streams", { deployment_id: deploymentId, direction, name });
+  }
   return { deploymentId, sandboxId, taskId };
 }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Environment } from "@helmr/protocol/api";
 import { newId } from "../new-id.ts";
-import { type Accounts, type Tenant, addDeployment, addTenant, openAccounts } from "./accounts.fixture.ts";
+import { type Accounts, type Deployed, type Tenant, addDeployment, addTenant, insertRow, openAccounts } from "./accounts.fixture.ts";
 import { createEnvironment, deleteEnvironment } from "./change-environments.ts";
 import { deleteProject } from "./change-projects.ts";
 import { issueApiKey } from "./issue-api-keys.ts";
@@ -19,65 +19,35 @@ beforeEach(async () => {
 });
 afterAll(() => accounts.close());
 
-/** Everything an environment can hold, with a live run under a lease. */
+/** Everything an environment can hold, with live runs under leases. */
 async function fill(environmentId: string, sessions: number): Promise<void> {
   const { db, keys } = accounts.context;
-  const scope = { projectId: tenant.projectId, environmentId };
-  await putSecret(db, keys, { scope, name: "A", value: "x" });
+  await putSecret(db, keys, { scope: { projectId: tenant.projectId, environmentId }, name: "A", value: "x" });
   await issueApiKey(db, { ...tenant, environmentId, name: "k", scopes: [], expiresInDays: null, creatorId: tenant.ownerId });
-  const own = [tenant.orgId, tenant.projectId, environmentId];
-  const worker = newId();
-  const { deploymentId: deployment, sandboxId: sandbox, taskId: task } = await addDeployment(accounts, { ...tenant, environmentId });
-  await accounts.sql("insert into workers (id, worker_group, name, credential_hash, state) values ($1, 'default', $2, $3, 'active')", [
-    worker,
-    worker,
-    Buffer.from(worker),
-  ]);
-  for (let count = 0; count < sessions; count += 1) await addSession({ own, environmentId, deployment, sandbox, task, worker });
-  await accounts.sql(
-    "insert into schedules (id, org_id, project_id, environment_id, kind, task_id, deduplication_key, cron, timezone, state) values ($4, $1, $2, $3, 'imperative', 'hello', 'd', '* * * * *', 'UTC', 'active')",
-    [...own, newId()],
-  );
+  const deployed = await addDeployment(accounts, { ...tenant, environmentId });
+  const worker_id = newId();
+  await insertRow(accounts, "workers", { id: worker_id, name: worker_id, state: "active" });
+  const own = { org_id: tenant.orgId, project_id: tenant.projectId, environment_id: environmentId };
+  for (let count = 0; count < sessions; count += 1) await addSession(own, deployed, worker_id);
+  await insertRow(accounts, "schedules", { ...own, kind: "imperative", state: "active" });
 }
 
-async function addSession(ids: {
-  own: string[];
-  environmentId: string;
-  deployment: string;
-  sandbox: string;
-  task: string;
-  worker: string;
-}): Promise<void> {
-  const [workspace, version, session, run, token] = [newId(), newId(), newId(), newId(), newId()];
-  await accounts.sql(
-    "insert into workspaces (id, org_id, project_id, environment_id, deployment_sandbox_id, sandbox_id, sandbox_fingerprint, state) values ($4, $1, $2, $3, $5, 's', 'f', 'active')",
-    [...ids.own, workspace, ids.sandbox],
-  );
-  await accounts.sql(
-    "insert into workspace_versions (id, environment_id, workspace_id, kind, state, content_digest) values ($1, $2, $3, 'system', 'ready', 'd')",
-    [version, ids.environmentId, workspace],
-  );
-  await accounts.sql("update workspaces set current_version_id = $2 where id = $1", [workspace, version]);
-  await accounts.sql(
-    `insert into sessions (id, org_id, project_id, environment_id, task_id, initial_deployment_id, active_deployment_id, fingerprint, state, current_run_id, workspace_id)
-     values ($4, $1, $2, $3, 'hello', $5, $5, '', 'open', $6, $7)`,
-    [...ids.own, session, ids.deployment, run, workspace],
-  );
-  await accounts.sql(
-    `insert into runs (id, org_id, project_id, environment_id, session_id, deployment_id, deployment_task_id, task_id, workspace_id, turn_index, state, payload, queue_name,
-                       max_duration_seconds, retry, api_version, deployment_version, trace_id)
-     values ($4, $1, $2, $3, $5, $6, $7, 'hello', $8, 0, 'executing', '{}', 'q', 900, '{}', 'v', 'd', 't')`,
-    [...ids.own, run, session, ids.deployment, ids.task, workspace],
-  );
-  await accounts.sql(
-    `insert into leases (id, kind, run_id, worker_id, worker_epoch, fence, state, milli_cpu, memory_mib, disk_mib, deadline)
-     values ($1, 'run', $2, $3, 1, 1, 'held', 1, 1, 1, now() + interval '1 minute')`,
-    [newId(), run, ids.worker],
-  );
-  await accounts.sql("insert into tokens (id, environment_id, state, timeout_at) values ($1, $2, 'pending', now())", [
-    token,
-    ids.environmentId,
-  ]);
+async function addSession(
+  own: { org_id: string; project_id: string; environment_id: string },
+  deployed: Deployed,
+  worker_id: string,
+): Promise<void> {
+  const { environment_id } = own;
+  const [workspace_id, version, session_id, run_id] = [newId(), newId(), newId(), newId()];
+  await insertRow(accounts, "workspaces", { ...own, id: workspace_id, deployment_sandbox_id: deployed.sandboxId, state: "active" });
+  await insertRow(accounts, "workspace_versions", { environment_id, id: version, workspace_id, kind: "system", state: "ready" });
+  await accounts.sql("update workspaces set current_version_id = $2 where id = $1", [workspace_id, version]);
+  const pinned = { initial_deployment_id: deployed.deploymentId, active_deployment_id: deployed.deploymentId, current_run_id: run_id };
+  await insertRow(accounts, "sessions", { ...own, ...pinned, id: session_id, state: "open", workspace_id });
+  const run = { session_id, deployment_id: deployed.deploymentId, deployment_task_id: deployed.taskId, workspace_id, state: "executing" };
+  await insertRow(accounts, "runs", { ...own, ...run, id: run_id });
+  await insertRow(accounts, "leases", { kind: "run", run_id, worker_id, state: "held" });
+  await insertRow(accounts, "tokens", { environment_id, state: "pending" });
 }
 
 const tables = [

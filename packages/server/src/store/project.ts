@@ -82,7 +82,8 @@ const inheritDefault = statement<{ org_id: string }>(
 
 const environments = statement<{ project_ids: string[] }, EnvironmentRow>(
   "environment_list",
-  `select ${environmentColumns} from environments where project_id = any($project_ids::uuid[]) and deleted_at is null order by created_at, id`,
+  `select ${environmentColumns} from environments where project_id = any($project_ids::uuid[]) and deleted_at is null
+    order by is_default desc, created_at, slug`,
 );
 
 const environmentGet = statement<{ org_id: string; project_id: string; id: string }, EnvironmentRow>(
