@@ -26,7 +26,9 @@ export function addCertificates(root: ConfinedTree, pem: string): Record<string,
   } finally {
     place.close();
   }
-  return { NODE_EXTRA_CA_CERTS: ownFile, SSL_CERT_FILE: bundle ?? ownFile };
+  const own = { NODE_EXTRA_CA_CERTS: ownFile, SSL_CERT_FILE: bundle ?? ownFile };
+  // Python's requests bring a bundle of their own, which this replaces: only a whole one may.
+  return bundle === undefined ? own : { ...own, REQUESTS_CA_BUNDLE: bundle };
 }
 
 function appendTo(root: ConfinedTree, path: string, text: string): boolean {

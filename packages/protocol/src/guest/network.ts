@@ -6,7 +6,7 @@
  *   kind 1 OPEN    guest → host   family:u8 (4 | 6)  address (4 or 16 bytes)  port:u16be
  *   kind 2 OPENED  host  → guest
  *   kind 3 REFUSED host  → guest  reason:u8 (1 refused, 2 unreachable, 3 timed out, 4 not allowed)
- *   kind 4 DATA    both           bytes (at most networkDataBytesMax)
+ *   kind 4 DATA    both           bytes (1 to networkDataBytesMax); the guest's first comes after OPENED
  *   kind 5 CREDIT  both           bytes:u32be   the receiver of DATA takes that much more (initial window networkWindowBytes)
  *   kind 6 END     both           no more DATA in this direction (TCP FIN)
  *   kind 7 RESET   both           the connection is gone (TCP RST); the id may be used again by the guest after both sides sent END or one RESET
@@ -18,7 +18,12 @@
  * comes before it (it may be the tail of a frame to somebody else), sends nothing before it, and forgets every connection when it sees one
  * later; the guest has reset its side already.
  *
- * Connection ids are chosen by the guest. Limits: see below; a violation ends the channel, and with it every connection, not the machine.
+ * Connection ids are chosen by the guest. A CREDIT gives back what was taken, never more than the window in all. DATA, CREDIT, END and RESET
+ * for a connection that the receiver has given up are on their way normally and are dropped. Everything else that these lines do not allow,
+ * and what goes beyond the limits below, is a violation: it ends the channel, and with it every connection, not the machine.
+ *
+ * An ANSWER is the whole message; the guest cuts it for an asker that takes less. Names of services of the host resolve to addresses that
+ * mean the service to the host and nothing to anybody else.
  */
 export const networkKinds = {
   open: 1,
