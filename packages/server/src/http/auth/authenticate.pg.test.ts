@@ -2,12 +2,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { until } from "@helmr/test/services";
 import { accountLimits } from "../../account-limits.ts";
 import { assert } from "../../assert.ts";
-import { type Hints, type HintTransport, openHints } from "../../hints.ts";
+import { openHints } from "../../hints.ts";
 import { type Accounts, type Tenant, addMember, addTenant, openAccounts } from "../../operations/accounts.fixture.ts";
 import { changeMemberRole } from "../../operations/change-members.ts";
 import { issueApiKey, revokeApiKey } from "../../operations/issue-api-keys.ts";
 import { closeLoginSessions, openLoginSession } from "../../operations/open-login-session.ts";
 import { openDb } from "../../store/db.ts";
+import { notifyTransport } from "../../store/hint-notify.ts";
 import { openAuthenticator } from "./authenticate.ts";
 import type { Credentials } from "./authenticator.ts";
 
@@ -122,8 +123,10 @@ describe("what is remembered", () => {
   });
 
   test("in another process it ends with the hint, and when the hint is lost within a second", async () => {
-    const [one, other] = linkedHints();
-    const [oneHints, otherHints] = [await openHints(one), await openHints(other)];
+    const [oneHints, otherHints] = [
+      await openHints(notifyTransport(accounts.context.db)),
+      await openHints(notifyTransport(accounts.context.db)),
+    ];
     const linked = openAuthenticator({ ...accounts.context, hints: otherHints });
     const unlinked = openAuthenticator({ ...accounts.context, hints: await openHints(null) });
     const { raw_key: key, id } = await issue();
@@ -135,7 +138,7 @@ describe("what is remembered", () => {
     await until("the key ends without a hint", isRefused(unlinked), 3_000);
     expect(performance.now() - revokedAt).toBeLessThan(2_000);
     for (const process of [linked, unlinked]) process.close();
-    await closeAll(oneHints, otherHints);
+    for (const hints of [oneHints, otherHints]) await hints.close();
   });
 });
 
@@ -174,22 +177,3 @@ test("resolveScope() gives the three ids of an own environment and 404 for anyth
   const { membership: _, ...outside } = actor;
   expect(await here.resolveScope(outside, "shop", "staging")).toMatchObject({ status: 404 });
 });
-
-/** Two processes whose hints reach each other. */
-function linkedHints(): [HintTransport, HintTransport] {
-  const ears: ((topic: string) => void)[][] = [[], []];
-  const end = (own: number): HintTransport => ({
-    publish: async (topics) => {
-      for (const topic of topics) for (const hear of ears[1 - own] ?? []) hear(topic);
-    },
-    listen: async (deliver) => {
-      ears[own]?.push(deliver);
-      return async () => undefined;
-    },
-  });
-  return [end(0), end(1)];
-}
-
-async function closeAll(...hints: Hints[]): Promise<void> {
-  for (const one of hints) await one.close();
-}
