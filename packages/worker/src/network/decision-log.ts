@@ -1,26 +1,38 @@
 /**
  * What was allowed and refused, for the run's timeline. The first of its kind is reported at once; the same again is counted, and the count
- * comes with the next report after `decisionRepeatMs`. Bounded, whatever a guest tries.
+ * comes with the next report after `decisionRepeatMs`. Different ones are reported at a rate; what goes beyond is counted as `missed`. Bounded,
+ * whatever a guest tries.
  */
 import type { DenyReason } from "./policy.ts";
 import { networkLimits } from "./limits.ts";
+import { TokenBucket } from "./token-bucket.ts";
 
 export type NetworkDecision = {
   /** Milliseconds since 1970. */
   at: number;
   /** Equal decisions since the last report of this one that were not reported. */
   repeats: number;
+  /** Other decisions since the last report that were too many to be reported. */
+  missed: number;
 } & ({ verdict: "allow" } | { verdict: "deny"; reason: DenyReason; sentence: string }) &
   ({ kind: "connection"; address: string; port: number; names: readonly string[] } | { kind: "name"; name: string });
 
-type Undated = NetworkDecision extends infer D ? (D extends NetworkDecision ? Omit<D, "at" | "repeats" | "sentence"> : never) : never;
+type Undated = NetworkDecision extends infer D
+  ? D extends NetworkDecision
+    ? Omit<D, "at" | "repeats" | "missed" | "sentence">
+    : never
+  : never;
 
 export class DecisionLog {
   private readonly reported = new Map<string, { since: number; repeats: number }>();
   private readonly report: (decision: NetworkDecision) => void;
 
-  constructor(report: (decision: NetworkDecision) => void) {
+  private readonly rate: TokenBucket;
+  private missed = 0;
+
+  constructor(report: (decision: NetworkDecision) => void, now: number) {
     this.report = report;
+    this.rate = new TokenBucket({ burst: networkLimits.decisionsBurst, perSecond: networkLimits.decisionsPerSecond, now });
   }
 
   add(decision: Undated, now: number): void {
@@ -37,7 +49,12 @@ export class DecisionLog {
       if (this.reported.size <= networkLimits.decisionsRemembered) break;
       this.reported.delete(oldest);
     }
-    const dated = { ...decision, at: now, repeats: earlier?.repeats ?? 0 };
+    if (!this.rate.take(now)) {
+      this.missed += 1;
+      return;
+    }
+    const dated = { ...decision, at: now, repeats: earlier?.repeats ?? 0, missed: this.missed };
+    this.missed = 0;
     this.report(dated.verdict === "deny" ? { ...dated, sentence: sentenceFor(dated.reason) } : dated);
   }
 }

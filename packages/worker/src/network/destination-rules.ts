@@ -4,7 +4,7 @@
  */
 import type { NetworkPolicy } from "@helmr/protocol/worker";
 import { normalizeName } from "./host-name.ts";
-import { contains, hasHostBits, isSingleAddress, makeAddress, parseAddress, parseRange, range } from "./ip-address.ts";
+import { contains, hasHostBits, isSingleAddress, makeAddress, parseRange, range } from "./ip-address.ts";
 import type { IpAddress, IpRange } from "./ip-address.ts";
 import { networkLimits } from "./limits.ts";
 
@@ -179,9 +179,4 @@ function listEntries(text: string): string[] {
     .replaceAll(/#[^\n]*/g, " ")
     .split(/[\s,]+/)
     .filter((entry) => entry !== "");
-}
-
-/** Whether an exact text is an address: what a rule with one address opens is not a name. */
-export function isAddressText(text: string): boolean {
-  return parseAddress(text) !== undefined;
 }

@@ -5,10 +5,12 @@ import { connect, createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
-import { networkWindowBytes } from "@helmr/protocol/guest";
+import { networkKinds, networkWindowBytes } from "@helmr/protocol/guest";
 import type { NetworkPolicy } from "@helmr/protocol/worker";
 import dnsPacket from "dns-packet";
+import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
+import { encodeFrame, syncFrame } from "./channel-frames.ts";
 import type { NetworkDecision } from "./decision-log.ts";
 import { parseDestination, parseHostServices } from "./destination-rules.ts";
 import { withLength } from "./dns-upstream.ts";
@@ -18,7 +20,7 @@ import { networkLimits } from "./limits.ts";
 import { fixedFacts } from "./testing/fixed-facts.ts";
 import type { FixedHost } from "./testing/fixed-facts.ts";
 import { memoryPair } from "./testing/memory-pair.ts";
-import { RelayModel } from "./testing/relay-model.ts";
+import { openBody, RelayModel } from "./testing/relay-model.ts";
 import type { ModelConnection } from "./testing/relay-model.ts";
 
 const cleanups: (() => Promise<unknown> | void)[] = [];
@@ -435,6 +437,36 @@ describe("the end", () => {
       return count === 0;
     }, "the destination has none left");
   });
+});
+
+test("whatever frames a guest sends, nothing of it is left", async () => {
+  const { port } = await destination(echo);
+  const services = `a.internal:1=127.0.0.1:${port}`;
+  const ids = fc.integer({ min: 0, max: 3 });
+  const addresses = fc.constantFrom("10.63.1.1", "127.0.0.1", "192.0.2.1", "::1", "9.9.9.9");
+  const frames = fc.oneof(
+    fc
+      .tuple(ids, addresses, fc.constantFrom(1, 53, 0))
+      .map(([id, address, port]) => encodeFrame(networkKinds.open, id, openBody(address, port))),
+    fc.tuple(ids, fc.uint8Array({ minLength: 1, maxLength: 400 })).map(([id, body]) => encodeFrame(networkKinds.data, id, body)),
+    fc.tuple(ids, fc.uint8Array({ maxLength: 60 })).map(([id, body]) => encodeFrame(networkKinds.query, id, body)),
+    ids.map((id) => encodeFrame(networkKinds.end, id)),
+    ids.map((id) => encodeFrame(networkKinds.reset, id)),
+    fc.constant(syncFrame),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(frames, fc.boolean()), { maxLength: 40 }), async (steps) => {
+      const { relay, peer, guest } = start({ services, own: ["192.0.2.1"] });
+      for (const [frame, waits] of steps) {
+        relay.raw(frame);
+        if (waits) await new Promise((resolve) => setImmediate(resolve));
+      }
+      guest.end();
+      await peer.ended;
+      expect(peer.counters()).toMatchObject({ connections: 0, sockets: 0, heldBytes: 0 });
+    }),
+    { numRuns: 150 },
+  );
 });
 
 test("works over real stream sockets as over memory", async () => {

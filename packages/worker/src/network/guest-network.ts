@@ -48,6 +48,8 @@ export interface ServeOptions {
 export interface NetworkCounters extends ProxyCounters {
   questions: number;
   connections: number;
+  /** Of connections, and of those that the guest has finished and whose last bytes are on their way. */
+  sockets: number;
   heldBytes: number;
 }
 
@@ -90,7 +92,7 @@ export class GuestNetwork {
 
   private start(options: ServeOptions, guest: GuestRules): ServedGuest {
     const names = new KnownNames();
-    const log = new DecisionLog((decision) => options.onDecision?.(decision));
+    const log = new DecisionLog((decision) => options.onDecision?.(decision), Date.now());
     const rules = (): Rules => ({
       guest,
       host: { allow: this.options.allow, services: this.options.services, ownAddresses: this.facts.ownAddresses() },
@@ -128,6 +130,7 @@ function serveStream(stream: Duplex, proxy: GuestProxy, resolver: GuestResolver)
       ...proxy.counters,
       questions: resolver.questions,
       connections: channel.connectionCount,
+      sockets: proxy.socketCount,
       heldBytes: proxy.heldBytes,
     }),
     close: () => channel.close(),

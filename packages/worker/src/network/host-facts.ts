@@ -5,6 +5,7 @@
 import dns from "node:dns";
 import { open } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
+import { Gate } from "../host/limited.ts";
 import { parseHosts, parseNameServers } from "./hosts-file.ts";
 import type { HostsTable } from "./hosts-file.ts";
 import type { NameServer } from "./dns-upstream.ts";
@@ -26,6 +27,7 @@ export class SystemFacts implements HostFacts {
   private own: { at: number; addresses: ReadonlySet<string> } | null = null;
   private readonly hostsTable = new Reread("/etc/hosts", parseHosts);
   private readonly resolver = new Reread("/etc/resolv.conf", parseNameServers);
+  private readonly lookUpGate = new Gate(networkLimits.systemLookUpsAtOnce);
   private readonly lookUps = new Map<string, { at: number; addresses: Promise<readonly IpAddress[]> }>();
 
   ownAddresses(): ReadonlySet<string> {
@@ -47,12 +49,12 @@ export class SystemFacts implements HostFacts {
     return servers.length > 0 ? servers : dns.getServers().map(serverFromText);
   }
 
-  /** One at a time per name, so at most as many as the operator listed. */
+  /** Once at a time per name, and few in all: each takes one of Node's four threads for as long as the system's resolver likes. */
   lookUp(name: string): Promise<readonly IpAddress[]> {
     const now = performance.now();
     const known = this.lookUps.get(name);
     if (known && now - known.at < networkLimits.dnsLocalTtlSeconds * 1000) return known.addresses;
-    const addresses = systemLookup(name);
+    const addresses = this.lookUpGate.run(() => systemLookup(name));
     this.lookUps.set(name, { at: now, addresses });
     return addresses;
   }

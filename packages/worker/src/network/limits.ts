@@ -62,9 +62,13 @@ export const networkLimits = {
   /** How often the host's files and interfaces are looked at again, at most. */
   hostFactsMs: 5_000,
 
+  systemLookUpsAtOnce: 2,
+
   /** Decisions that are the same again are counted for this long instead of being reported. */
   decisionRepeatMs: 60_000,
   decisionsRemembered: 512,
+  decisionsBurst: 256,
+  decisionsPerSecond: 5,
 
   allowEntries: 1024,
   serviceEntries: 100,

@@ -1,4 +1,4 @@
-/** A rate with a burst. Times are monotonic milliseconds. */
+/** A rate with a burst. Times are milliseconds. */
 export class TokenBucket {
   private tokens: number;
   private at: number;
@@ -13,7 +13,8 @@ export class TokenBucket {
   }
 
   take(now: number): boolean {
-    this.tokens = Math.min(this.burst, this.tokens + ((now - this.at) * this.perSecond) / 1000);
+    // A clock that was set back earns nothing.
+    this.tokens = Math.min(this.burst, this.tokens + (Math.max(0, now - this.at) * this.perSecond) / 1000);
     this.at = now;
     if (this.tokens < 1) return false;
     this.tokens -= 1;
