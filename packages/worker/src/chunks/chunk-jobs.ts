@@ -2,6 +2,7 @@
 import type { ChunkManifest } from "@helmr/protocol/worker";
 import type { BlockSourceSpec } from "../disks/block-source.ts";
 import type { LoadRange } from "./load-blocks.ts";
+import type { PatchBase } from "./patch-base.ts";
 import type { PackFile } from "./pack-writer.ts";
 import type { TenantKeys } from "./sealing.ts";
 import type { StoredBlocks } from "./store-blocks.ts";
@@ -25,7 +26,7 @@ export interface ChunkJobs {
   loadZero: { input: { handle: number; indexes: number[] }; output: void };
   loadClose: { input: { handle: number }; output: void };
   verify: { input: { path: string; manifest: ChunkManifest; idKey: Uint8Array }; output: boolean };
-  patch: { input: { base: string; source: BlockSourceSpec }; output: void };
+  patch: { input: PatchBase; output: void };
 }
 
 /** Cells of a job's shared memory: set to 1 to cancel it; packs handed out that are not uploaded yet. */

@@ -73,7 +73,7 @@ const runners: { [J in ChunkJob]: Runner<J> } = {
     loads.delete(input.handle);
   },
   verify: (input, turn) => verifyBlocks(input, turn.checkpoint),
-  patch: (input, turn) => patchBase(input.base, input.source, turn.checkpoint),
+  patch: (input, turn) => patchBase(input, turn.checkpoint),
 };
 
 function loading(handle: number): BlockLoading {

@@ -145,6 +145,7 @@ class ChunkStoring {
   changed(index: number, position: number): { id: Uint8Array; place: ChunkPlace } | undefined {
     const { source, keys, parent, stats, chunkBytes } = this.options;
     const length = chunkPlainBytes({ lengthBytes: source.lengthBytes, chunkBytes }, index);
+    if (source.isZero(index * chunkBytes, length)) return undefined;
     const plain = this.buffer.subarray(0, length);
     source.read(plain, index * chunkBytes);
     stats.readChunks += 1;

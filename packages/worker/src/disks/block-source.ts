@@ -10,6 +10,8 @@ export interface BlockSource {
   readonly lengthBytes: number;
   /** Ranges that may differ from what the caller compares with; ascending. Everything else is known to be equal. */
   changes(): Iterable<ByteRange>;
+  /** Whether the range is known to be zeros without reading it. False says nothing. */
+  isZero(offset: number, length: number): boolean;
   /** Fills `into` with the bytes at `offset`; never beyond the length. */
   read(into: Uint8Array, offset: number): void;
   close(): void;
@@ -52,6 +54,10 @@ class RawSource implements BlockSource {
     return this.extents.filter((range) => range.start < this.lengthBytes);
   }
 
+  isZero(): boolean {
+    return false;
+  }
+
   read(into: Uint8Array, offset: number): void {
     readOrZero(this.fd, into, offset);
   }
@@ -90,6 +96,14 @@ class OverlaySource implements BlockSource {
       const start = index * clusterBytes;
       yield { start, end: Math.min(start + clusterBytes, this.lengthBytes) };
     }
+  }
+
+  /** A trimmed file system has many clusters that only say "zero". */
+  isZero(offset: number, length: number): boolean {
+    const last = Math.floor((offset + length - 1) / clusterBytes);
+    for (let cluster = Math.floor(offset / clusterBytes); cluster <= last; cluster += 1)
+      if (this.overlay.cluster(cluster).state !== "zero") return false;
+    return true;
   }
 
   read(into: Uint8Array, offset: number): void {

@@ -41,7 +41,7 @@ export class LayeredDisk {
   }
 
   get machineDisk(): MachineDisk {
-    return { path: this.path, format: "overlay", readOnly: false, sizeBytes: this.sizeBytes };
+    return { path: this.path, format: "overlay", backing: this.backing, readOnly: false, sizeBytes: this.sizeBytes };
   }
 
   get backing(): string {

@@ -1,5 +1,5 @@
 /**
- * From the guest's three output streams to the spool: secret values are masked before anything is stored, records are counted, and the guest is
+ * From the guest's three output streams to the spool: secret values are masked before anything is stored, and the guest is
  * told what it may forget once it is on this host's disk. A line may be held back while its end could still become a secret value; then the
  * guest keeps those bytes too.
  */
@@ -9,7 +9,6 @@ import type { GuestLink } from "../guest/guest-link.ts";
 import type { Spool } from "./spool.ts";
 import { type LogStreamName, logStreams, type StreamOffsets } from "./spool-records.ts";
 
-const newline = 0x0a;
 /** The guest may send a whole window; it is told at the latest when half of it came. */
 const ackBytes = 65_536;
 
@@ -58,7 +57,7 @@ export class RunOutput {
   /** An entry of the worker's own, such as why it takes a while. */
   say(message: string): void {
     const entry = { level: "info", message, at: new Date().toISOString() };
-    this.spool.appendLog("logger", Buffer.from(`${JSON.stringify(entry)}\n`), { records: 1 });
+    this.spool.appendLog("logger", Buffer.from(`${JSON.stringify(entry)}\n`));
   }
 }
 
@@ -103,7 +102,7 @@ class OutputChannel {
   /** `data` may be a view into a frame: it is copied before this turn of the event loop is over. */
   private append(data: Uint8Array, guestOffset: number): void {
     if (data.length === 0) return;
-    this.spool.appendLog(this.name, new Uint8Array(data), { records: countLines(data), guestOffset });
+    this.spool.appendLog(this.name, new Uint8Array(data), guestOffset);
   }
 
   private notify(): void {
@@ -111,10 +110,4 @@ class OutputChannel {
     this.waiting = this.waiting.filter((one) => one.length > this.received);
     for (const one of ready) one.resolve();
   }
-}
-
-function countLines(data: Uint8Array): number {
-  let count = 0;
-  for (let at = data.indexOf(newline); at !== -1; at = data.indexOf(newline, at + 1)) count += 1;
-  return count;
 }

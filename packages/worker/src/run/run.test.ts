@@ -14,7 +14,7 @@ import { runLeaseOfTest } from "../testing/leases.ts";
 import { storageKeysOfTest } from "../testing/tenant.ts";
 import { temporaryDirectory } from "../testing/temporary.ts";
 import { type TestHost, storeTaskTree, testHost } from "../testing/worker-host.ts";
-import { type MachineExit, VmError } from "../vm/driver.ts";
+import { VmError } from "../vm/driver.ts";
 import { Run } from "./run.ts";
 
 const root = temporaryDirectory("runs");
@@ -127,8 +127,6 @@ describe("a run that works", () => {
     expect(plane.itemTimes[0]! - wroteAt).toBeLessThan(100);
     expect(plane.items.length).toBeLessThan(500);
     expect(plane.text("stdout").split("\n")).toHaveLength(2_002);
-    const lines = plane.items.reduce((sum, item) => sum + (item.kind === "log" ? item.records : 0), 0);
-    expect(lines).toBe(2_001);
   });
 
   test("secret values are masked in every way out", async () => {
@@ -334,7 +332,7 @@ describe("how runs fail", () => {
   });
 
   test.each([
-    ["guest_panic", { reason: "guest_panic" }, "guest_died", /panicked/],
+    ["guest_panic", { reason: "guest_panic", console: "Attempted to kill init" }, "guest_died", /panicked: Attempted to kill init/],
     ["guest_shutdown", { reason: "guest_shutdown" }, "guest_died", /shut down/],
     [
       "a killed monitor",
@@ -346,7 +344,7 @@ describe("how runs fail", () => {
     const { completion } = await play(async ({ write, guest }) => {
       await write("stdout", "so far\n");
       await until("so far", () => guest.acked("stdout") === 7);
-      host.driver.last.die(exit as MachineExit);
+      host.driver.last.die(exit);
       await new Promise(() => {});
     });
     expect(completion?.end).toMatchObject({

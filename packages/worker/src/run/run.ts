@@ -355,7 +355,7 @@ function exitVerdict(exit: MachineExit): HostVerdict {
     case "guest_shutdown":
       return { kind: "guest_died", message: "it shut down" };
     case "guest_panic":
-      return { kind: "guest_died", message: "its kernel panicked" };
+      return { kind: "guest_died", message: `its kernel panicked${exit.console === "" ? "" : `: ${exit.console.slice(-2000)}`}` };
     case "monitor_died": {
       const how = exit.signal === null ? `exit code ${exit.exitCode}` : `signal ${exit.signal}`;
       return { kind: "monitor_died", message: `${how}${exit.stderr === "" ? "" : `: ${exit.stderr.slice(0, 2000)}`}` };

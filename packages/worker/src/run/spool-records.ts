@@ -18,7 +18,7 @@ export type RecordHeader = {
   at: number;
   /** Guest offsets up to which everything is in this or earlier records. */
   taken: StreamOffsets;
-} & ({ kind: "log"; stream: LogStreamName; offset: number; records: number } | { kind: "metadata"; operation: MetadataOperation });
+} & ({ kind: "log"; stream: LogStreamName; offset: number } | { kind: "metadata"; operation: MetadataOperation });
 
 export interface SpoolRecord {
   header: RecordHeader;

@@ -44,7 +44,7 @@ interface Kept {
 }
 
 type Queued =
-  | { kind: "log"; stream: LogStreamName; parts: Uint8Array[]; bytes: number; records: number; taken: StreamOffsets; at: number }
+  | { kind: "log"; stream: LogStreamName; parts: Uint8Array[]; bytes: number; taken: StreamOffsets; at: number }
   | { kind: "metadata"; operation: MetadataOperation; taken: StreamOffsets; at: number; written: () => void };
 
 /** An item of a log is at most one stored chunk. */
@@ -105,18 +105,17 @@ export class Spool {
   }
 
   /** `guestOffset`: the offset in the guest's stream behind what led to these bytes; absent for the worker's own. `data` is taken over. */
-  appendLog(stream: LogStreamName, data: Uint8Array, options: { records: number; guestOffset?: number }): void {
+  appendLog(stream: LogStreamName, data: Uint8Array, guestOffset?: number): void {
     const taken = this.latestTaken();
-    if (options.guestOffset !== undefined) taken[logStreams.indexOf(stream)] = options.guestOffset;
+    if (guestOffset !== undefined) taken[logStreams.indexOf(stream)] = guestOffset;
     const last = this.queue.at(-1);
     const joins = last?.kind === "log" && last.stream === stream && last.bytes + data.length <= itemBytesMax;
     if (joins) {
       last.parts.push(data);
       last.bytes += data.length;
-      last.records += options.records;
       last.taken = taken;
     } else {
-      this.queue.push({ kind: "log", stream, parts: [data], bytes: data.length, records: options.records, taken, at: Date.now() });
+      this.queue.push({ kind: "log", stream, parts: [data], bytes: data.length, taken, at: Date.now() });
     }
     this.queuedBytes += data.length;
     this.pump();
@@ -239,7 +238,7 @@ export class Spool {
     const offset = this.lengths[index] as number;
     this.lengths[index] = offset + one.bytes;
     const data = Buffer.concat(one.parts, one.bytes);
-    return { header: { n, at, taken, kind: "log", stream: one.stream, offset, records: one.records }, data };
+    return { header: { n, at, taken, kind: "log", stream: one.stream, offset }, data };
   }
 
   private keep(item: Kept): void {
@@ -257,7 +256,7 @@ class SpoolClosed extends Error {
 function reportItem(header: RecordHeader, data: Buffer, now: number): ReportItem {
   const age_ms = Math.max(0, Math.round(now - header.at));
   if (header.kind === "metadata") return { kind: "metadata", operation: header.operation, age_ms };
-  return { kind: "log", stream: header.stream, offset: header.offset, data: data.toString("base64"), records: header.records, age_ms };
+  return { kind: "log", stream: header.stream, offset: header.offset, data: data.toString("base64"), age_ms };
 }
 
 interface Recovered {

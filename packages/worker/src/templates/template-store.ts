@@ -8,7 +8,6 @@
  */
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import * as z from "zod";
 import { withFileLock } from "../host/file-lock.ts";
 import { Gate } from "../host/limited.ts";
 import type { MachineShape, Template, TemplateSpec, VmDriver } from "../vm/driver.ts";
@@ -42,10 +41,8 @@ interface Entry {
   doomed: boolean;
 }
 
-const describedTemplate = z.object({
-  imageRef: z.string(),
-  template: z.custom<Template>((value) => typeof value === "object" && value !== null && "key" in value),
-});
+/** For which image it is; everything else is the driver's. */
+const imageFile = "image-ref";
 const buildLimitMs = 5 * 60_000;
 
 export class TemplateStore {
@@ -144,7 +141,7 @@ export class TemplateStore {
     try {
       const made = await this.options.driver.createTemplate(what.spec, partial, what.signal);
       const template = { ...made, directory };
-      await writeFile(join(partial, "template.json"), JSON.stringify({ imageRef: what.imageRef, template }));
+      await writeFile(join(partial, imageFile), what.imageRef);
       await rename(partial, directory);
       await this.enter(key, { template, imageRef: what.imageRef });
     } catch (error) {
@@ -155,15 +152,15 @@ export class TemplateStore {
 
   private async adopt(key: string): Promise<boolean> {
     const directory = join(this.options.directory, key);
-    try {
-      const described = describedTemplate.parse(JSON.parse(await readFile(join(directory, "template.json"), "utf8")));
-      await this.enter(key, described);
+    const template = await this.options.driver.readTemplate(directory);
+    const imageRef = await readFile(join(directory, imageFile), "utf8").catch(() => undefined);
+    if (template?.key === key && imageRef !== undefined) {
+      await this.enter(key, { template, imageRef });
       return true;
-    } catch {
-      // Missing, or not whole: it is built again.
-      await rm(directory, { recursive: true, force: true });
-      return false;
     }
+    // Missing, not whole, or touched since: it is built again.
+    await rm(directory, { recursive: true, force: true });
+    return false;
   }
 
   private async enter(key: string, described: { template: Template; imageRef: string }): Promise<void> {

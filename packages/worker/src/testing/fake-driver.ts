@@ -1,9 +1,10 @@
 /** The VM port without machines: templates are a small file, a machine is a pair of streams with a FakeGuest behind it. */
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Duplex, duplexPair } from "node:stream";
 import {
   type DriverFacts,
+  type Leftover,
   type Machine,
   type MachineExit,
   type MachineHandle,
@@ -73,6 +74,7 @@ export class FakeMachine implements Machine {
 export class FakeDriver implements VmDriver {
   readonly machines: FakeMachine[] = [];
   templatesMade = 0;
+  leftovers: Leftover[] = [];
   /** Of the next machines. */
   behaviour: GuestBehaviour = {};
   /** Throws to make a start fail. */
@@ -97,7 +99,22 @@ export class FakeDriver implements VmDriver {
     signal.throwIfAborted();
     this.templatesMade += 1;
     await writeFile(join(directory, "memory"), Buffer.alloc(8192, 1));
-    return { key: await this.templateKey(spec), directory, spec, createdAt: Date.now(), sizeBytes: 8192 };
+    const template = { key: await this.templateKey(spec), directory, spec, createdAt: Date.now(), sizeBytes: 8192 };
+    await writeFile(join(directory, "template.json"), JSON.stringify(template));
+    return template;
+  }
+
+  async readTemplate(directory: string): Promise<Template | undefined> {
+    const text = await readFile(join(directory, "template.json"), "utf8").catch(() => undefined);
+    return text === undefined ? undefined : { ...(JSON.parse(text) as Template), directory };
+  }
+
+  async findLeftovers(): Promise<Leftover[]> {
+    return this.leftovers;
+  }
+
+  async endLeftover(leftover: Leftover): Promise<void> {
+    this.leftovers = this.leftovers.filter((one) => one !== leftover);
   }
 
   async start(spec: MachineSpec, signal: AbortSignal): Promise<Machine> {

@@ -21,6 +21,7 @@ import type { ChunkWorker } from "../chunks/chunk-worker.ts";
 import { planLoad } from "../chunks/load-blocks.ts";
 import type { TenantKeys } from "../chunks/sealing.ts";
 import type { BlockSourceSpec } from "../disks/block-source.ts";
+import { dataExtents } from "../disks/data-extents.ts";
 import { readBootId } from "../host/boot-id.ts";
 import { runCommand } from "../host/run-command.ts";
 
@@ -236,7 +237,7 @@ export class BaseStore {
     if (old === undefined || to.keepOld || old.holders > 1) {
       await this.make(to, async (path) => {
         await copySparse(from.path, path);
-        await this.chunks.run("patch", { base: path, source });
+        await this.patch(path, source);
       }).finally(() => from.release());
       return;
     }
@@ -247,12 +248,16 @@ export class BaseStore {
     await this.exclusively(old.key, moveDirectory(old.directory, partial));
     try {
       const backing = diskPath(partial);
-      await this.chunks.run("patch", { base: backing, source: source.kind === "overlay" ? { ...source, backing } : source });
+      await this.patch(backing, source.kind === "overlay" ? { ...source, backing } : source);
       await this.complete(to, partial);
     } catch (error) {
       await rm(partial, { recursive: true, force: true });
       throw error;
     }
+  }
+
+  private async patch(base: string, source: BlockSourceSpec): Promise<void> {
+    await this.chunks.run("patch", { base, source, extents: await dataExtents(base) });
   }
 
   private async evict(except: string): Promise<void> {
