@@ -250,7 +250,8 @@ create table run_log_chunks (
   observed_at    timestamptz not null,
   primary key (run_id, seq)
 );
-create unique index run_log_chunks_offset on run_log_chunks (run_id, stream, offset_start);
+-- An empty chunk ends a stream in the middle of a line: it stands at the offset where the next attempt goes on.
+create unique index run_log_chunks_offset on run_log_chunks (run_id, stream, offset_start) where offset_end > offset_start;
 create index run_log_chunks_record on run_log_chunks (run_id, first_record) where record_count > 0;
 
 -- Present length of each log stream: contiguous offsets are checked against it.

@@ -13,8 +13,15 @@
  *
  * A condition may be decided in any suspension. Decided while live or parking, the outcome goes to the live process (a park under way is called
  * off); decided while parked, the run is queued again to resume. A failed park leaves the run live and never fails it.
+ *
+ * The condition is looked at when the wait is opened, when it is parked, and whenever its `wake_at` has come: each time under the lock of the run, so
+ * that what happens in between is never missed (`decideCondition`).
  */
+import type { TokenState } from "./token.ts";
 import { can, type Transitions } from "./transitions.ts";
+
+export const waitKinds = ["token", "stream", "timer"] as const;
+export type WaitKind = (typeof waitKinds)[number];
 
 export const waitConditions = ["open", "satisfied", "timed_out", "cancelled"] as const;
 export type WaitCondition = (typeof waitConditions)[number];

@@ -67,7 +67,7 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-export const succeeded: AttemptEnd = { status: "succeeded", exit_code: 0 };
+export const succeeded = { status: "succeeded", exit_code: 0 } as const satisfies AttemptEnd;
 export const failed: AttemptEnd = { status: "failed", exit_code: 1, failure_kind: "task_failed", reason: "threw", message: "it threw" };
 
 const box = { id: "box", workspacePath: "/workspace", resources: {}, network: { internet: true } };

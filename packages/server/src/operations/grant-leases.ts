@@ -19,6 +19,9 @@ export async function grantRunLeases(context: EngineContext, worker: WorkerSubje
   });
   if (granted.length === 0) return [];
   for (const { run_id: runId } of granted) context.hints.send(topic.run(runId));
+  // In the order of their rank, not in the one PostgreSQL happened to lock them.
+  const rank = new Map(runIds.map((runId, index) => [runId, index]));
+  granted.sort((left, right) => (rank.get(left.run_id) ?? 0) - (rank.get(right.run_id) ?? 0));
   return readLeases(
     context,
     granted.map((row) => ({ id: row.lease_id, kind: "run" })),

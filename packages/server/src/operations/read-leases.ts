@@ -31,7 +31,9 @@ export async function readLeases(
     mounts.length > 0 ? context.hooks.readMountLeases(context, mounts) : [],
   ]);
   const runLeases = await Promise.all(runRows.map((row) => runLease(context, row, storage)));
-  return [...runLeases.filter((lease) => lease !== undefined), ...buildRows.map((row) => buildLease(row, storage)), ...mountLeases];
+  const read = [...runLeases.filter((lease) => lease !== undefined), ...buildRows.map((row) => buildLease(row, storage)), ...mountLeases];
+  const order = new Map(leases.map((lease, index) => [lease.id, index]));
+  return read.sort((left, right) => (order.get(left.lease_id) ?? 0) - (order.get(right.lease_id) ?? 0));
 }
 
 type Storage = (orgId: string) => StorageKeys;
