@@ -5,10 +5,11 @@
  *   program.mjs     runs a task, in the image's Node (20 or newer)
  *   build.mjs       trusted half of a deployment build, loaded by the supervisor
  *   builder.mjs     compiles a project and loads its modules, in the image's Node
- *   sdk/            the package @helmr/sdk, which every compiled task contains
+ *   sdk/            the package @helmr/sdk, for packages of a project that import it
+ *   sdk-modules/    the same as source modules, of which a compiled task contains only what it uses
  */
 import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { packageJson } from "@helmr/sdk/pack";
 import { build, type BuildOptions } from "esbuild";
@@ -34,7 +35,7 @@ const entries: { name: string; entry: string; options: BuildOptions }[] = [
 ];
 
 export async function bundleGuest(): Promise<GuestFile[]> {
-  return [...(await guestBundles()), ...(await sdkFiles())];
+  return [...(await guestBundles()), ...(await sdkFiles()), ...(await sdkModules())];
 }
 
 /** The package as its users know it, without the declarations that nothing in a guest reads. */
@@ -57,6 +58,39 @@ export async function sdkFiles(): Promise<GuestFile[]> {
   });
   const modules = result.outputFiles.map(({ path, contents }) => ({ name: `sdk/dist${path}`, data: contents }));
   return [...modules, { name: "sdk/package.json", data: Buffer.from(`${JSON.stringify(packageJson, null, 2)}\n`) }];
+}
+
+/**
+ * A bundle of the SDK is all or nothing to the compiler of a project, because it cannot know what its statements do; of modules that are marked
+ * as free of side effects it takes those that are needed. A start parses 12 kB for a simple task instead of 105.
+ */
+export async function sdkModules(): Promise<GuestFile[]> {
+  const entry = fileURLToPath(import.meta.resolve("@helmr/sdk"));
+  const options = {
+    bundle: true,
+    write: false,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    legalComments: "none",
+    logLevel: "silent",
+  } as const;
+  const whole = await build({ ...options, entryPoints: [entry], absWorkingDir: dirname(entry), metafile: true, outdir: "/" });
+  const own = Object.keys(whole.metafile.inputs).filter((path) => !path.startsWith(".."));
+  // Each module an entry: what is in one file and what is shared then follows the modules.
+  const modules = await build({
+    ...options,
+    entryPoints: own,
+    absWorkingDir: dirname(entry),
+    outbase: ".",
+    outdir: "/",
+    chunkNames: "parts/[hash]",
+    splitting: true,
+  });
+  return [
+    ...modules.outputFiles.map(({ path, contents }) => ({ name: `sdk-modules${path}`, data: contents })),
+    { name: "sdk-modules/package.json", data: Buffer.from(`${JSON.stringify({ type: "module", sideEffects: false })}\n`) },
+  ];
 }
 
 export function guestBundles(): Promise<GuestFile[]> {

@@ -11,7 +11,7 @@ export interface BuilderStart {
   compiled: string;
   /** For what is needed while building only. */
   work: string;
-  /** Entry of the SDK's package. */
+  /** Directory of the SDK's modules. */
   sdk: string;
 }
 

@@ -14,6 +14,7 @@ export interface CompileOptions {
   /** Paths relative to the source. */
   entries: readonly string[];
   outDirectory: string;
+  /** Directory of the SDK's modules. */
   sdk: string;
   /** true: parts that several entries use are files of their own, so that each exists once in a process that loads them all. */
   shareModules: boolean;
@@ -39,7 +40,7 @@ export async function compile(options: CompileOptions): Promise<void> {
       platform: "node",
       target: "node20",
       packages: "external",
-      alias: { "@helmr/sdk": sdk },
+      alias: { "@helmr/sdk": join(sdk, "index.js") },
       sourcemap: "linked",
       sourcesContent: false,
       legalComments: "none",

@@ -59,7 +59,7 @@ async function buildProject(request: BuildStartRequest, ground: BuildGround): Pr
     ground.phase("installing", "Installing dependencies");
     await installDependencies(plan, ground, { tree, owner, directory, output, limitMs: left() });
   }
-  addSdk(tree, attachment.places.sdk.supervisor);
+  addSdk(tree, attachment.places.sdk.package);
 
   const index = await runBuilder(ground, {
     script: attachment.places.builderFile,
@@ -68,7 +68,7 @@ async function buildProject(request: BuildStartRequest, ground: BuildGround): Pr
       source: `${directory}/${sourcePath}`,
       compiled: `${directory}/${compiledPath}`,
       work: `${directory}/${workPath}`,
-      sdk: `${attachment.places.sdk.tenant}/dist/index.js`,
+      sdk: attachment.places.sdk.modules,
     },
     output,
     limitMs: left(),

@@ -10,6 +10,7 @@
 import { executeTask, type TaskEnd } from "@helmr/sdk/runtime";
 import { loadTask } from "./load-task.ts";
 import type { ProgramEnd, StartMessage } from "./pipe.ts";
+import { mapStackTraces } from "./source-maps.ts";
 import { blockingOutput } from "./standard-streams.ts";
 import { listen, readStart, send } from "./supervisor-pipe.ts";
 import { TaskRuntime } from "./task-runtime.ts";
@@ -26,7 +27,7 @@ async function main(start: StartMessage): Promise<void> {
     return leave({ outcome: "not_started", failureKind: "task_failed", detail: "node_too_old", message });
   }
   blockingOutput();
-  process.setSourceMapsEnabled(true);
+  mapStackTraces(start.module);
   watchForEarlyEnd();
   const loaded = await loadTask(start);
   if (!loaded.ok) {

@@ -21,8 +21,8 @@ export interface GuestPlaces {
   programFile: string;
   builderFile: string;
   compiler: string;
-  /** The SDK's package, for the supervisor and for the tenant. */
-  sdk: { supervisor: string; tenant: string };
+  /** The SDK as a package (as the supervisor sees it) and as modules (as the tenant does). */
+  sdk: { package: string; modules: string };
 }
 
 export const guestPlaces: GuestPlaces = {
@@ -33,7 +33,7 @@ export const guestPlaces: GuestPlaces = {
   programFile: "/opt/helmr/lib/program.mjs",
   builderFile: "/opt/helmr/lib/builder.mjs",
   compiler: "/opt/helmr/bin/esbuild",
-  sdk: { supervisor: "/opt/helmr/lib/sdk", tenant: "/opt/helmr/lib/sdk" },
+  sdk: { package: "/opt/helmr/lib/sdk", modules: "/opt/helmr/lib/sdk-modules" },
 };
 
 export const sourceDirectory = ".helmr/deployment-source";

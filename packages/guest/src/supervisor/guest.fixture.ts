@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { RunEnded, RunStartRequest } from "@helmr/protocol/guest";
 import * as esbuild from "esbuild";
-import { guestBundles, sdkFiles, type GuestFile } from "../../build.ts";
+import { guestBundles, sdkFiles, sdkModules, type GuestFile } from "../../build.ts";
 import { build } from "../build/main.ts";
 import { localTool, type LocalTool } from "./local-tool.fixture.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -50,7 +50,7 @@ function writeFiles(directory: string, files: readonly GuestFile[]): void {
 /** A guest that builds: its task tree is at the same path for the supervisor and for the tenant, because nothing changes the root. */
 export async function testBuildGuest(): Promise<TestGuest & { tree: string }> {
   const lib = await library();
-  sdkOnce ??= sdkFiles().then((files) => writeFiles(lib, files));
+  sdkOnce ??= Promise.all([sdkFiles(), sdkModules()]).then((files) => writeFiles(lib, files.flat()));
   await sdkOnce;
   const guest = await testGuest({ root: "/" });
   const tree = mkdtempSync(join(tmpdir(), "helmr-task-"));
@@ -91,7 +91,7 @@ export async function testGuest(options: { root?: string } = {}): Promise<TestGu
     programFile: join(lib, "program.mjs"),
     builderFile: join(lib, "builder.mjs"),
     compiler: createRequire(import.meta.url).resolve("@esbuild/linux-x64/bin/esbuild"),
-    sdk: { supervisor: join(lib, "sdk"), tenant: join(lib, "sdk") },
+    sdk: { package: join(lib, "sdk"), modules: join(lib, "sdk-modules") },
   };
   const supervisor = new Supervisor({
     version: "test",
