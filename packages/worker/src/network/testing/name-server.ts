@@ -1,9 +1,9 @@
 /** A name server on the loopback, over UDP and TCP, that answers as it is told. */
 import { createSocket } from "node:dgram";
-import type { RemoteInfo } from "node:dgram";
+import type { RemoteInfo, Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer } from "node:net";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
 import dnsPacket from "dns-packet";
 import type { Answer, Packet } from "dns-packet";
 
@@ -26,11 +26,7 @@ export interface NameServerModel extends AsyncDisposable {
 }
 
 export async function startNameServer(reply: NameServerModel["reply"]): Promise<NameServerModel> {
-  const udp = createSocket("udp4").bind(0, "127.0.0.1");
-  await once(udp, "listening");
-  const { port } = udp.address();
-  const tcp = createServer().listen(port, "127.0.0.1");
-  await once(tcp, "listening");
+  const { udp, tcp } = await bindBoth(10);
   const open = new Set<Socket>();
   const server: NameServerModel = {
     address: "127.0.0.1",
@@ -68,6 +64,21 @@ export async function startNameServer(reply: NameServerModel["reply"]): Promise<
     });
   });
   return server;
+}
+
+/** One port for both transports; a port that is free for one may be taken for the other. */
+async function bindBoth(tries: number): Promise<{ udp: UdpSocket; tcp: Server }> {
+  const udp = createSocket("udp4").bind(0, "127.0.0.1");
+  await once(udp, "listening");
+  const tcp = createServer().listen(udp.address().port, "127.0.0.1");
+  try {
+    await once(tcp, "listening");
+    return { udp, tcp };
+  } catch (error) {
+    udp.close();
+    if (tries === 1) throw error;
+    return bindBoth(tries - 1);
+  }
 }
 
 export function encodeReply(query: Buffer, reply: Exclude<Reply, "silent">, over: Packet = {}): Buffer {
