@@ -22,7 +22,7 @@ import type { IpAddress } from "./ip-address.ts";
 import { formsOf, openedBy, refusedCategory } from "./special-ranges.ts";
 import type { RefusedCategory } from "./special-ranges.ts";
 
-export interface HostRules {
+interface HostRules {
   allow: readonly DestinationRule[];
   services: readonly HostService[];
   /** Canonical texts of the addresses of this host's interfaces. */

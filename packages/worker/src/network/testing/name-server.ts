@@ -7,7 +7,7 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import dnsPacket from "dns-packet";
 import type { Answer, Packet } from "dns-packet";
 
-export interface AskedQuestion {
+interface AskedQuestion {
   name: string;
   type: string;
   transport: "udp" | "tcp";
