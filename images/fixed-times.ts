@@ -3,6 +3,7 @@ import { lutimes, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
 export async function fixTimes(tree: string): Promise<void> {
-  for (const entry of await readdir(tree, { recursive: true, withFileTypes: true })) await lutimes(join(entry.parentPath, entry.name), 1, 1);
+  for (const entry of await readdir(tree, { recursive: true, withFileTypes: true }))
+    await lutimes(join(entry.parentPath, entry.name), 1, 1);
   await lutimes(tree, 1, 1);
 }

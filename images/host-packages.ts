@@ -7,7 +7,11 @@ export interface HostPackage {
 }
 
 export const hostPackages: readonly HostPackage[] = [
-  { name: "qemu-system-x86", provides: "/usr/bin/qemu-system-x86_64", reason: "runs the guests (with KVM where it works, in software elsewhere)" },
+  {
+    name: "qemu-system-x86",
+    provides: "/usr/bin/qemu-system-x86_64",
+    reason: "runs the guests (with KVM where it works, in software elsewhere)",
+  },
   { name: "mmdebstrap", provides: "/usr/bin/mmdebstrap", reason: "makes the Debian userland of the built-in base image" },
   { name: "gcc", provides: "/usr/bin/gcc", reason: "compiles the guest's static tool and the monitor's two small tools" },
   { name: "libc6-dev", provides: "/usr/include/stdio.h", reason: "headers and static C library for the guest's tool" },

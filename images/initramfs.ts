@@ -5,7 +5,12 @@ import { prepareArtifact, type Progress } from "./artifact.ts";
 import { cpioArchive, type CpioEntry } from "./cpio.ts";
 import type { Kernel } from "./kernel.ts";
 
-export async function prepareInitramfs(options: { directory: string; progress: Progress; kernel: Kernel; guestTool: string }): Promise<string> {
+export async function prepareInitramfs(options: {
+  directory: string;
+  progress: Progress;
+  kernel: Kernel;
+  guestTool: string;
+}): Promise<string> {
   const { kernel, guestTool } = options;
   const target = await prepareArtifact({
     directory: options.directory,

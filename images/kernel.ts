@@ -83,7 +83,10 @@ async function newestKernel(): Promise<{ package: string; version: string }> {
   await run("apt-get", ["update", "-q"], { timeoutMs: 180_000 });
   const updated = await find();
   if (updated) return updated;
-  throw new PreparationError("no_kernel", `apt knows no ${metaPackage}: add Debian's main archive to the package sources, then run ./helmr up again.`);
+  throw new PreparationError(
+    "no_kernel",
+    `apt knows no ${metaPackage}: add Debian's main archive to the package sources, then run ./helmr up again.`,
+  );
 }
 
 async function fetchKernel(options: { into: string; package: string }): Promise<void> {
@@ -103,7 +106,12 @@ async function fetchKernel(options: { into: string; package: string }): Promise<
   await mkdir(join(options.into, "modules"));
   for (const path of modulePaths) {
     const name = path.slice(path.lastIndexOf("/") + 1);
-    await run("strip", ["--strip-debug", "-o", join(options.into, "modules", name), join(work, "tree/lib/modules", release, "kernel", path)]);
+    await run("strip", [
+      "--strip-debug",
+      "-o",
+      join(options.into, "modules", name),
+      join(work, "tree/lib/modules", release, "kernel", path),
+    ]);
   }
   await writeFile(join(options.into, "release"), `${release}\n`);
   await rm(work, { recursive: true });

@@ -118,6 +118,8 @@ static void open_sockets(void) {
   const int on = 1;
   setsockopt(sockets[steered_udp4], IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
   setsockopt(sockets[steered_udp6], IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
+  /* IPv6 does not take a route for an address: without this it refuses to answer from the one that was asked. */
+  setsockopt(sockets[steered_udp6], IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof on);
   watch(sockets[steered_tcp4], 0, source_tcp4, 0);
   watch(sockets[steered_tcp6], 0, source_tcp6, 0);
   watch(sockets[steered_udp4], EPOLLIN, source_udp4, 0);

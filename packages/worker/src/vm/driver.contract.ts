@@ -59,11 +59,19 @@ export function driverContract(name: string, prepare: () => Promise<ContractSetu
     if (setup) await rm(setup.directory, { recursive: true, force: true });
   });
 
-  describe(`${name}: templates`, () => templates(() => world, () => setup));
+  describe(`${name}: templates`, () =>
+    templates(
+      () => world,
+      () => setup,
+    ));
   describe(`${name}: machines`, () => running(() => world));
   describe(`${name}: snapshots`, () => snapshots(() => world));
   describe(`${name}: ends`, () => ends(() => world));
-  describe(`${name}: a worker that dies`, () => takeover(() => world, () => setup));
+  describe(`${name}: a worker that dies`, () =>
+    takeover(
+      () => world,
+      () => setup,
+    ));
   describe(`${name}: failures`, () => failures(() => world));
   return () => world;
 }
@@ -130,7 +138,9 @@ function templates(world: () => MachineWorld, setup: () => ContractSetup): void 
     await mkdir(directory);
     const notAnImage = join(setup().directory, "not-an-image");
     await writeFile(notAnImage, Buffer.alloc(mib));
-    const failure = await driver.createTemplate({ ...setup().spec, image: notAnImage }, directory, new AbortController().signal).catch((error: unknown) => error);
+    const failure = await driver
+      .createTemplate({ ...setup().spec, image: notAnImage }, directory, new AbortController().signal)
+      .catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(VmError);
     expect((failure as VmError).code).toBe("boot_failed");
     expect((failure as VmError).message).toContain("mount the image");
@@ -145,7 +155,8 @@ function running(world: () => MachineWorld): void {
     const [one, other] = [await world().start(), await world().start()];
     const before = [await one.guest.ping(), await other.guest.ping()];
     await Promise.all([one.guest.attach("--scratch", "tmpfs"), other.guest.attach("--scratch", "tmpfs")]);
-    const uuid = async ({ guest }: typeof one): Promise<string> => (await guest.shell("cat /proc/sys/kernel/random/uuid; hostname; cat /etc/hostname")).stdout;
+    const uuid = async ({ guest }: typeof one): Promise<string> =>
+      (await guest.shell("cat /proc/sys/kernel/random/uuid; hostname; cat /etc/hostname")).stdout;
     const [first, second] = [await uuid(one), await uuid(other)];
     expect(before.map(({ counter }) => counter)).toEqual([1, 1]);
     expect(first).toMatch(/fixture\nfixture\n$/);
@@ -161,7 +172,9 @@ function running(world: () => MachineWorld): void {
     const task = { ...(await world().emptyDisk(spec.directory, "task", 32)), readOnly: true };
     const { machine, guest } = await world().start({ ...spec, disks: { scratch, workspace, task } });
     await guest.attach("--scratch", "/dev/vdc", "--workspace", "/dev/vdd:/workspace", "--task", "/dev/vde");
-    const sizes = await guest.shell("cat /sys/block/vdc/size /sys/block/vdd/size; echo kept > /workspace/file; touch /opt/helmr-task/file; sync");
+    const sizes = await guest.shell(
+      "cat /sys/block/vdc/size /sys/block/vdd/size; echo kept > /workspace/file; touch /opt/helmr-task/file; sync",
+    );
     expect(sizes.stdout.split("\n").slice(0, 2).map(Number)).toEqual([256 * 2048, 96 * 2048]);
     expect(sizes.stderr).toContain("Read-only file system");
     await machine.resizeDisk("workspace", 128 * mib);
@@ -212,12 +225,20 @@ function snapshots(world: () => MachineWorld): void {
     await machine.stop();
     await rm(spec.directory, { recursive: true });
 
-    const restored = world().watch(await world().driver.restore({ ...next, disks: { scratch: { ...scratch, path: copy } } }, snapshot, new AbortController().signal));
+    const restored = world().watch(
+      await world().driver.restore({ ...next, disks: { scratch: { ...scratch, path: copy } } }, snapshot, new AbortController().signal),
+    );
     expect(restored.compatibility).toEqual(machine.compatibility);
     const later = new FixtureGuest(restored);
     expect((await later.ping()).counter).toBe(2);
     await later.attach("--resumed");
-    expect((await later.shell("cat /note; grep -c tick /ticks > /before; sleep 0.3; test $(grep -c tick /ticks) -gt $(cat /before) && echo alive")).stdout).toBe("unsynced\nalive\n");
+    expect(
+      (
+        await later.shell(
+          "cat /note; grep -c tick /ticks > /before; sleep 0.3; test $(grep -c tick /ticks) -gt $(cat /before) && echo alive",
+        )
+      ).stdout,
+    ).toBe("unsynced\nalive\n");
   });
 
   test("a machine goes on after a snapshot that is not wanted, and can be cut again", async () => {

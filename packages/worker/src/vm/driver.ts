@@ -178,7 +178,15 @@ export interface Leftover {
 /** Expected failures of a driver; anything else is a bug. */
 export class VmError extends Error {
   override name = "VmError";
-  readonly code: "boot_timeout" | "boot_failed" | "restore_failed" | "monitor_unresponsive" | "monitor_died" | "snapshot_failed" | "disk_missing" | "aborted";
+  readonly code:
+    | "boot_timeout"
+    | "boot_failed"
+    | "restore_failed"
+    | "monitor_unresponsive"
+    | "monitor_died"
+    | "snapshot_failed"
+    | "disk_missing"
+    | "aborted";
   constructor(code: VmError["code"], message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;

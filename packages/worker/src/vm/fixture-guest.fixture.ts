@@ -50,6 +50,9 @@ export class FixtureGuest {
     this.hello = new Promise((resolve) => {
       this.greet = resolve;
     });
+    machine.control.once("close", () => {
+      for (const waiting of this.waiting.values()) waiting({ type: "error", message: "The machine has ended" });
+    });
     const decoder = new FrameDecoder();
     machine.control.on("data", (chunk: Buffer) => {
       for (const frame of decoder.push(chunk)) if (frame.kind === "message") this.receive(frame.message as Message);
@@ -67,7 +70,9 @@ export class FixtureGuest {
   /** What every start begins with; disks as arguments of the tool. */
   async attach(...disks: string[]): Promise<ToolResult> {
     const clock = `${Date.now() * 1000}`;
-    const result = await this.tool(["attach", "--clock", clock, "--entropy", "--hostname", "fixture", "--network", "on", ...disks], { stdin: randomBytes(64) });
+    const result = await this.tool(["attach", "--clock", clock, "--entropy", "--hostname", "fixture", "--network", "on", ...disks], {
+      stdin: randomBytes(64),
+    });
     if (result.code !== 0) throw new FixtureFailure(`attach ended with ${result.code}: ${result.stderr}`);
     return result;
   }

@@ -1,9 +1,9 @@
-/** What has been acquired, undone last in first out. Undoing goes on past failures and reports the first. */
+/** What has been acquired, undone last in first out; a step may be asynchronous. Undoing goes on past failures and reports the first. */
 export class Undo {
-  private steps: (() => Promise<unknown> | unknown)[] = [];
+  private steps: (() => unknown)[] = [];
   private running: Promise<void> | undefined;
 
-  add(step: () => Promise<unknown> | unknown): void {
+  add(step: () => unknown): void {
     this.steps.push(step);
   }
 

@@ -33,32 +33,35 @@ export async function adoptMachine(context: CloneContext, handle: MachineHandle)
   }
   if (memory !== null) undo.add(() => rm(memory, { force: true }));
   try {
-    return await within({ ms: vmLimits.adoptMs, code: "monitor_unresponsive", what: `Taking over machine ${handle.id}` }, async (signal) => {
-      const directory = await openMachineDirectory(handle.directory, user);
-      undo.add(() => directory.close());
-      const sockets = await listenAll(directory, undo);
-      undo.add(async () => {
-        await monitor.kill();
-        await cgroups.remove(handle.id);
-      });
-      const connections = await connectAll(sockets, monitor, signal);
-      const qmp = await Qmp.open(connections.monitor);
-      undo.add(() => qmp.close());
-      const machine = new QemuMachine({
-        id: handle.id,
-        compatibility,
-        handle,
-        control: skipUntil(connections.control, { marker: channelPreamble, keepMarker: false }),
-        network: connections.network,
-        process: monitor,
-        qmp,
-        directory,
-        memory: memory ?? undefined,
-        undo,
-      });
-      await machine.noticeEnd();
-      return machine;
-    });
+    return await within(
+      { ms: vmLimits.adoptMs, code: "monitor_unresponsive", what: `Taking over machine ${handle.id}` },
+      async (signal) => {
+        const directory = await openMachineDirectory(handle.directory, user);
+        undo.add(() => directory.close());
+        const sockets = await listenAll(directory, undo);
+        undo.add(async () => {
+          await monitor.kill();
+          await cgroups.remove(handle.id);
+        });
+        const connections = await connectAll(sockets, monitor, signal);
+        const qmp = await Qmp.open(connections.monitor);
+        undo.add(() => qmp.close());
+        const machine = new QemuMachine({
+          id: handle.id,
+          compatibility,
+          handle,
+          control: skipUntil(connections.control, { marker: channelPreamble, keepMarker: false }),
+          network: connections.network,
+          process: monitor,
+          qmp,
+          directory,
+          memory: memory ?? undefined,
+          undo,
+        });
+        await machine.noticeEnd();
+        return machine;
+      },
+    );
   } catch (error) {
     // Nothing can be known about a machine whose monitor does not answer.
     await monitor.kill();

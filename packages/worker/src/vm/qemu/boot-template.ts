@@ -112,7 +112,8 @@ async function untilReady({ qmp, control, network, process }: Monitor, signal: A
   ]);
   const ended = new Promise<never>((_, reject) => {
     qmp.onEvent(({ event, data }) => {
-      if (event === "SHUTDOWN" && data["guest"] === true) reject(new VmError("boot_failed", `The guest ended while it booted (${String(data["reason"])})`));
+      if (event === "SHUTDOWN" && data["guest"] === true)
+        reject(new VmError("boot_failed", `The guest ended while it booted (${String(data["reason"])})`));
     });
     signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
     void process.exited.then(() => reject(new VmError("monitor_died", "The monitor ended while its guest booted")));
@@ -124,7 +125,9 @@ async function untilReady({ qmp, control, network, process }: Monitor, signal: A
   } catch (error) {
     const console = await readConsole(qmp);
     const failure = asVmError(error, "boot_failed", "The guest did not boot");
-    throw new VmError(failure.code, `${failure.message}${console === "" ? "" : `. Its console: ${shortenConsole(console)}`}`, { cause: error });
+    throw new VmError(failure.code, `${failure.message}${console === "" ? "" : `. Its console: ${shortenConsole(console)}`}`, {
+      cause: error,
+    });
   }
 }
 

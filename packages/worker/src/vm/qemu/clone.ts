@@ -15,7 +15,6 @@ import {
   diskSlots,
   type Machine,
   type MachineDisk,
-  type MachineDiskSlot,
   type MachineHandle,
   type MachineSpec,
   type Snapshot,
@@ -129,7 +128,10 @@ interface ClonePlan {
   device: number;
 }
 
-async function describeClone(context: CloneContext, parts: { spec: MachineSpec; files: DescriptorTable; memory: string; device: string }): Promise<ClonePlan> {
+async function describeClone(
+  context: CloneContext,
+  parts: { spec: MachineSpec; files: DescriptorTable; memory: string; device: string },
+): Promise<ClonePlan> {
   const { spec, files } = parts;
   const { template } = spec;
   const memory = await files.add(parts.memory, spec.snapshotable ? "write" : "read");
@@ -169,13 +171,17 @@ async function backSlot(disk: MachineDisk, files: DescriptorTable): Promise<Slot
 }
 
 /** Devices first, then the real sizes of the disks, then the processors. */
-async function wakeUp(monitor: Monitor, { spec, device, signal }: { spec: MachineSpec; device: number; signal: AbortSignal }): Promise<void> {
+async function wakeUp(
+  monitor: Monitor,
+  { spec, device, signal }: { spec: MachineSpec; device: number; signal: AbortSignal },
+): Promise<void> {
   const { qmp } = monitor;
   await prepareMigration(qmp);
   await loadDeviceState(qmp, device, signal);
   for (const [slot, disk] of Object.entries(spec.disks)) {
     // A read-only disk cannot be resized; what reads it believes its file system, not the device.
-    if (!disk.readOnly && disk.sizeBytes !== placeholderBytes) await qmp.execute("block_resize", { "node-name": slot as MachineDiskSlot, size: disk.sizeBytes });
+    if (!disk.readOnly && disk.sizeBytes !== placeholderBytes)
+      await qmp.execute("block_resize", { "node-name": slot, size: disk.sizeBytes });
   }
   await orAborted(Promise.resolve(spec.prepared), signal);
   await qmp.execute("cont");
@@ -193,7 +199,14 @@ async function describeMachine(context: CloneContext, { monitor, spec, user, mem
   const compatibility = context.compatibility(spec.template);
   const details: HandleDetails = { compatibility, user, memory: memory ?? null };
   const { pid, startTime } = monitor.process;
-  const handle: MachineHandle = { driver: "qemu", id: spec.id, directory: spec.directory, pid, pidStartTime: startTime, details: { ...details } };
+  const handle: MachineHandle = {
+    driver: "qemu",
+    id: spec.id,
+    directory: spec.directory,
+    pid,
+    pidStartTime: startTime,
+    details: { ...details },
+  };
   await writeFile(join(spec.directory, handleName), JSON.stringify(handle), { mode: 0o600 });
   return new QemuMachine({
     id: spec.id,
@@ -208,4 +221,3 @@ async function describeMachine(context: CloneContext, { monitor, spec, user, mem
     undo,
   });
 }
-

@@ -16,7 +16,12 @@ export const placeholderBytes = 16 * 1024 ** 4;
 
 const channelBus = diskSlots.length + 1;
 
-export const socketNames = { monitor: "monitor.sock", control: "control.sock", network: "network.sock", migration: "migration.sock" } as const;
+export const socketNames = {
+  monitor: "monitor.sock",
+  control: "control.sock",
+  network: "network.sock",
+  migration: "migration.sock",
+} as const;
 
 export type SlotBacking =
   | { kind: "placeholder" }
@@ -40,7 +45,13 @@ export function monitorArguments(setup: MonitorSetup): string[] {
   const machine = ["microvm", "acpi=on", "pit=off", "pic=off", "rtc=on", "isa-serial=on", "auto-kernel-cmdline=off", "memory-backend=ram0"];
   const args = ["-name", "helmr", "-M", machine.join(","), ...acceleratorArguments(accelerator)];
   args.push("-m", `${shape.memoryMib}M`, "-smp", String(shape.vcpus), "-nodefaults", "-no-user-config", "-display", "none");
-  const backend = { "qom-type": "memory-backend-file", id: "ram0", size: shape.memoryMib * mib, "mem-path": descriptorPath(memory.descriptor), share: memory.share };
+  const backend = {
+    "qom-type": "memory-backend-file",
+    id: "ram0",
+    size: shape.memoryMib * mib,
+    "mem-path": descriptorPath(memory.descriptor),
+    share: memory.share,
+  };
   args.push("-object", JSON.stringify(backend));
   args.push("-kernel", descriptorPath(kernel.descriptor));
   if (kernel.initramfs !== undefined) args.push("-initrd", descriptorPath(kernel.initramfs));
@@ -82,41 +93,47 @@ function diskArguments(slots: Record<DiskSlot, SlotBacking>): string[] {
     const { nodes, descriptors } = blockNodes(slot, slots[slot]);
     const added = descriptors.flatMap((descriptor) => ["-add-fd", `fd=${descriptor},set=${descriptor}`]);
     const described = nodes.flatMap((node) => ["-blockdev", JSON.stringify(node)]);
-    return [...added, ...described, "-device", `virtio-blk-device,id=${slot}-device,drive=${slot},bus=virtio-mmio-bus.${channelBus - 1 - index}`];
+    return [
+      ...added,
+      ...described,
+      "-device",
+      `virtio-blk-device,id=${slot}-device,drive=${slot},bus=virtio-mmio-bus.${channelBus - 1 - index}`,
+    ];
   });
-}
-
-interface BlockNodes {
-  nodes: Record<string, unknown>[];
-  descriptors: number[];
 }
 
 /**
  * `no-flush`: what the device has acknowledged is in the host's page cache, which only the loss of the host takes away, and then the lease is
  * lost too. A version is made durable when it is stored, not while a guest writes.
  */
+const pageCache = { direct: false, "no-flush": true };
+
+interface BlockNodes {
+  nodes: Record<string, unknown>[];
+  descriptors: number[];
+}
+
 function blockNodes(slot: DiskSlot, backing: SlotBacking): BlockNodes {
-  const cache = { direct: false, "no-flush": true };
-  switch (backing.kind) {
-    case "placeholder":
-      return { nodes: [{ driver: "null-co", "node-name": slot, size: placeholderBytes, "read-zeroes": true }], descriptors: [] };
-    case "raw": {
-      const file = fileNode(backing.descriptor, backing.readOnly);
-      return { nodes: [{ driver: "raw", "node-name": slot, "read-only": backing.readOnly, discard: "unmap", cache, file }], descriptors: [backing.descriptor] };
-    }
-    case "overlay": {
-      const file = fileNode(backing.descriptor, backing.readOnly);
-      const below = { driver: "raw", "read-only": true, file: fileNode(backing.backing, true) };
-      const node = { driver: "qcow2", "node-name": slot, "read-only": backing.readOnly, discard: "unmap", cache, file, backing: below };
-      return { nodes: [node], descriptors: [backing.descriptor, backing.backing] };
-    }
+  if (backing.kind === "placeholder") {
+    return { nodes: [{ driver: "null-co", "node-name": slot, size: placeholderBytes, "read-zeroes": true }], descriptors: [] };
   }
+  const { descriptor, readOnly } = backing;
+  const common = { "node-name": slot, "read-only": readOnly, discard: "unmap", cache: pageCache, file: fileNode(descriptor, readOnly) };
+  if (backing.kind === "raw") return { nodes: [{ driver: "raw", ...common }], descriptors: [descriptor] };
+  const below = { driver: "raw", "read-only": true, file: fileNode(backing.backing, true) };
+  return { nodes: [{ driver: "qcow2", ...common, backing: below }], descriptors: [descriptor, backing.backing] };
 }
 
 /** Locks are the caller's business: one machine owns its directory, and read-only files are shared by many. */
 function fileNode(descriptor: number, readOnly: boolean): Record<string, unknown> {
-  const cache = { direct: false, "no-flush": true };
-  return { driver: "file", filename: `/dev/fdset/${descriptor}`, "read-only": readOnly, locking: "off", discard: "unmap", cache };
+  return {
+    driver: "file",
+    filename: `/dev/fdset/${descriptor}`,
+    "read-only": readOnly,
+    locking: "off",
+    discard: "unmap",
+    cache: pageCache,
+  };
 }
 
 /**

@@ -67,7 +67,15 @@ export class QemuDriver implements VmDriver {
     await mkdir(this.options.stateDirectory, { recursive: true });
     const ingredients = [];
     for (const path of [spec.kernel, spec.initramfs, spec.substrate, spec.image]) ingredients.push(await this.digests.digest(path));
-    const parts = { machineVersion, version, accelerator, cpuFamily, ingredients, vcpus: spec.shape.vcpus, memoryMib: spec.shape.memoryMib };
+    const parts = {
+      machineVersion,
+      version,
+      accelerator,
+      cpuFamily,
+      ingredients,
+      vcpus: spec.shape.vcpus,
+      memoryMib: spec.shape.memoryMib,
+    };
     return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
   }
 
@@ -122,7 +130,13 @@ export class QemuDriver implements VmDriver {
       cgroupName,
       chooseAccelerator: async (version) => {
         if (accelerator) return { accelerator, explanation: `${accelerator} was asked for` };
-        return chooseAccelerator({ binary: this.binary, version, stateDirectory, ...probe, kernelDigest: await this.digests.digest(probe.kernel) });
+        return chooseAccelerator({
+          binary: this.binary,
+          version,
+          stateDirectory,
+          ...probe,
+          kernelDigest: await this.digests.digest(probe.kernel),
+        });
       },
     });
   }

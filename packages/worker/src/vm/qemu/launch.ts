@@ -101,7 +101,11 @@ export async function listenAll(directory: MachineDirectory, undo: Undo): Promis
     undo.add(() => socket.close());
     return socket;
   };
-  const [monitor, control, network] = await Promise.all([listen(socketNames.monitor), listen(socketNames.control), listen(socketNames.network)]);
+  const [monitor, control, network] = await Promise.all([
+    listen(socketNames.monitor),
+    listen(socketNames.control),
+    listen(socketNames.network),
+  ]);
   return { monitor, control, network };
 }
 

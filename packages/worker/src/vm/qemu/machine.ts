@@ -132,7 +132,8 @@ export class QemuMachine implements Machine {
     try {
       return await this.parts.qmp.execute(name, args);
     } catch (error) {
-      if (error instanceof VmError && error.code === "monitor_unresponsive") await this.finish({ reason: "monitor_died", exitCode: null, signal: null, stderr: error.message });
+      if (error instanceof VmError && error.code === "monitor_unresponsive")
+        await this.finish({ reason: "monitor_died", exitCode: null, signal: null, stderr: error.message });
       throw error;
     }
   }
@@ -144,7 +145,8 @@ export class QemuMachine implements Machine {
 
   /** A reset that nobody can ask for in a guest is the triple fault of a kernel that panicked (`reboot=t panic=-1`). */
   private async guestEnded(reason: string): Promise<void> {
-    const exit: MachineExit = reason === "guest-shutdown" ? { reason: "guest_shutdown" } : { reason: "guest_panic", console: await readConsole(this.parts.qmp) };
+    const exit: MachineExit =
+      reason === "guest-shutdown" ? { reason: "guest_shutdown" } : { reason: "guest_panic", console: await readConsole(this.parts.qmp) };
     await this.finishQuietly(exit);
   }
 

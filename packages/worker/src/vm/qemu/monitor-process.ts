@@ -99,5 +99,6 @@ async function killAndWait(identity: ProcessIdentity, exited: Promise<ProcessExi
   const late = pause(vmLimits.killMs, "late" as const, { signal: limit.signal }).catch(() => "ended" as const);
   const outcome = await Promise.race([exited.then(() => "ended" as const), late]);
   limit.abort();
-  if (outcome === "late") throw new VmError("monitor_unresponsive", `The monitor with pid ${pid} is still there ${vmLimits.killMs} ms after SIGKILL`);
+  if (outcome === "late")
+    throw new VmError("monitor_unresponsive", `The monitor with pid ${pid} is still there ${vmLimits.killMs} ms after SIGKILL`);
 }

@@ -57,7 +57,9 @@ async function deviceProblem(): Promise<string | undefined> {
     await access(kvmDevice, constants.R_OK | constants.W_OK);
     return undefined;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ENOENT" ? `this machine has no ${kvmDevice}` : `${kvmDevice} may not be opened by this user`;
+    return (error as NodeJS.ErrnoException).code === "ENOENT"
+      ? `this machine has no ${kvmDevice}`
+      : `${kvmDevice} may not be opened by this user`;
   }
 }
 
@@ -72,9 +74,11 @@ async function recall(store: string): Promise<Remembered | undefined> {
 
 async function probe(request: ProbeRequest): Promise<Choice> {
   const firmware = await probeFirmware(request.binary, "kvm");
-  if (firmware.kind === "fails") return { accelerator: "tcg", explanation: `software emulation, because KVM is not usable here: the firmware probe ${firmware.how}` };
+  if (firmware.kind === "fails")
+    return { accelerator: "tcg", explanation: `software emulation, because KVM is not usable here: the firmware probe ${firmware.how}` };
   const kernel = await probeKernel(request, "kvm");
-  if (kernel.kind === "fails") return { accelerator: "tcg", explanation: `software emulation, because KVM is not usable here: the kernel probe ${kernel.how}` };
+  if (kernel.kind === "fails")
+    return { accelerator: "tcg", explanation: `software emulation, because KVM is not usable here: the kernel probe ${kernel.how}` };
   return { accelerator: "kvm", explanation: `KVM, proven by two probes (${firmware.milliseconds} ms and ${kernel.milliseconds} ms)` };
 }
 
@@ -92,12 +96,20 @@ export async function probeFirmware(binary: string, accelerator: "kvm" | "tcg"):
 }
 
 /** Probe B. */
-export function probeKernel(request: Pick<ProbeRequest, "binary" | "kernel" | "initramfs">, accelerator: "kvm" | "tcg", limitMs: number = probeLimitMs): Promise<ProbeOutcome> {
+export function probeKernel(
+  request: Pick<ProbeRequest, "binary" | "kernel" | "initramfs">,
+  accelerator: "kvm" | "tcg",
+  limitMs: number = probeLimitMs,
+): Promise<ProbeOutcome> {
   const { binary, kernel, initramfs } = request;
   // Under emulation the rate of the counter does not matter: the machine lives for a second.
   const commandLine = `${kernelCommandLine(accelerator, 2_000_000)} helmr.probe`;
   const machine = "microvm,acpi=on,pit=off,pic=off,rtc=on,isa-serial=off,auto-kernel-cmdline=off";
-  return runProbe(binary, ["-M", machine, ...processor(accelerator), "-m", "256M", "-kernel", kernel, "-initrd", initramfs, "-append", commandLine], limitMs);
+  return runProbe(
+    binary,
+    ["-M", machine, ...processor(accelerator), "-m", "256M", "-kernel", kernel, "-initrd", initramfs, "-append", commandLine],
+    limitMs,
+  );
 }
 
 function processor(accelerator: "kvm" | "tcg"): string[] {
@@ -105,7 +117,15 @@ function processor(accelerator: "kvm" | "tcg"): string[] {
 }
 
 function runProbe(binary: string, args: readonly string[], limitMs: number = probeLimitMs): Promise<ProbeOutcome> {
-  const common = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-device", `isa-debug-exit,iobase=${probeExitPort},iosize=1`];
+  const common = [
+    "-nodefaults",
+    "-no-user-config",
+    "-display",
+    "none",
+    "-no-reboot",
+    "-device",
+    `isa-debug-exit,iobase=${probeExitPort},iosize=1`,
+  ];
   const started = performance.now();
   const child = spawn(binary, [...args, ...common], { stdio: ["ignore", "ignore", "pipe"], timeout: limitMs, killSignal: "SIGKILL" });
   let said = "";

@@ -53,13 +53,24 @@ describe("QEMU on this host", () => {
     const otherStatus = await readFile(`/proc/${other.machine.handle.pid}/status`, "utf8");
     expect(/^Uid:\t(\d+)/m.exec(otherStatus)?.[1]).not.toBe(uid?.[0]);
     const routes = await readFile(`/proc/${machine.handle.pid}/net/dev`, "utf8");
-    expect(routes.split("\n").filter((line) => line.includes(":")).map((line) => line.split(":")[0]?.trim())).toEqual(["lo"]);
+    expect(
+      routes
+        .split("\n")
+        .filter((line) => line.includes(":"))
+        .map((line) => line.split(":")[0]?.trim()),
+    ).toEqual(["lo"]);
   });
 
   test("a monitor cannot write to the template's memory", async () => {
     const { machine } = await world().start();
-    const { stdout } = await run("bash", ["-c", `for f in /proc/${machine.handle.pid}/fdinfo/*; do n=$(basename $f); t=$(readlink /proc/${machine.handle.pid}/fd/$n); case "$t" in */template/memory) grep flags $f;; esac; done`]);
-    const flags = stdout.trim().split("\n").map((line) => Number.parseInt(line.split("\t")[1] ?? "", 8) & 3);
+    const { stdout } = await run("bash", [
+      "-c",
+      `for f in /proc/${machine.handle.pid}/fdinfo/*; do n=$(basename $f); t=$(readlink /proc/${machine.handle.pid}/fd/$n); case "$t" in */template/memory) grep flags $f;; esac; done`,
+    ]);
+    const flags = stdout
+      .trim()
+      .split("\n")
+      .map((line) => Number.parseInt(line.split("\t")[1] ?? "", 8) & 3);
     expect(flags.length).toBeGreaterThan(0);
     expect(flags.every((access) => access === 0)).toBe(true);
     const { mode, uid } = await stat(join(world().template.directory, "memory"));
@@ -75,7 +86,10 @@ describe("QEMU on this host", () => {
       // qemu-img is in another package; the driver does not need it.
       await writeFile(overlay, overlayHeader(base.path, 96 * mib));
     });
-    const { machine, guest } = await world().start({ ...spec, disks: { workspace: { path: overlay, format: "overlay", readOnly: false, sizeBytes: 96 * mib } } });
+    const { machine, guest } = await world().start({
+      ...spec,
+      disks: { workspace: { path: overlay, format: "overlay", readOnly: false, sizeBytes: 96 * mib } },
+    });
     await guest.attach("--scratch", "tmpfs", "--workspace", "/dev/vdd:/workspace");
     const shown = await guest.shell("cat /sys/block/vdd/size; echo written > /workspace/file; sync; cat /workspace/file");
     expect(shown.stdout).toBe(`${96 * 2048}\nwritten\n`);
@@ -118,7 +132,10 @@ describe("KVM probes", () => {
   });
 
   test("a probe that does not end is ended", async () => {
-    expect(await probeKernel({ binary: "qemu-system-x86_64", kernel, initramfs }, "tcg", 100)).toEqual({ kind: "fails", how: "did not end within 100 ms" });
+    expect(await probeKernel({ binary: "qemu-system-x86_64", kernel, initramfs }, "tcg", 100)).toEqual({
+      kind: "fails",
+      how: "did not end within 100 ms",
+    });
   });
 
   test("a monitor that is not there", async () => {

@@ -76,7 +76,8 @@ function bounded(): Transform {
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
       length += chunk.length;
-      if (length > deviceStateBytesMax) done(new VmError("snapshot_failed", `The device state is longer than ${deviceStateBytesMax} bytes`));
+      if (length > deviceStateBytesMax)
+        done(new VmError("snapshot_failed", `The device state is longer than ${deviceStateBytesMax} bytes`));
       else done(null, chunk);
     },
   });

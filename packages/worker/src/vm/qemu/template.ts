@@ -98,6 +98,8 @@ async function syncFile(path: string): Promise<void> {
 }
 
 async function allocatedBytes(directory: string): Promise<number> {
-  const sizes = [templateFiles.memory, templateFiles.device, templateFiles.kernel].map(async (name) => (await stat(join(directory, name))).blocks * 512);
+  const sizes = [templateFiles.memory, templateFiles.device, templateFiles.kernel].map(
+    async (name) => (await stat(join(directory, name))).blocks * 512,
+  );
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
