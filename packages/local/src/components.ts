@@ -86,5 +86,7 @@ async function launch(component: Component): Promise<ChildProcess> {
 /** What our processes may see of the caller's environment: nothing that changes how they work by accident. */
 export function inherited(): Record<string, string> {
   const names = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"];
-  return Object.fromEntries(names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+  // The registry of this host may be set by environment alone; the worker hands it on to guests.
+  const npm = Object.keys(process.env).filter((name) => /^npm_config_/i.test(name));
+  return Object.fromEntries([...names, ...npm].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
 }
