@@ -28,9 +28,9 @@ export const benchmark: Benchmark = {
         for (const lease of await worker.claim({ kinds: ["run"] })) if (lease.kind === "run") taken.push(worker.take(lease));
       await Promise.all(taken.map((run) => run.started()));
       let accepted = 0;
-      let going = true;
+      const stop = new AbortController();
       const loops = taken.map(async (run) => {
-        while (going) {
+        while (!stop.signal.aborted) {
           await run.log("stdout", report);
           accepted += linesPerReport;
         }
@@ -42,7 +42,7 @@ export const benchmark: Benchmark = {
         await new Promise((resolve) => setTimeout(resolve, 1_000));
         if (second > 0) samples.push((accepted - before) / ((performance.now() - begun) / 1_000));
       }
-      going = false;
+      stop.abort();
       await Promise.all(loops);
       await Promise.all(taken.map((run) => run.complete({ status: "succeeded", exit_code: 0 })));
       const mean = samples.reduce((sum, value) => sum + value, 0) / samples.length;

@@ -33,10 +33,10 @@ export const benchmark: Benchmark = {
           fakeWorker({ ...install, run, kinds: ["run"], capacity: { slots: 48 }, onError: (error) => errors.push(error) }),
         ),
       );
-      let running = true;
+      const stop = new AbortController();
       let started = 0;
       const start = async () => {
-        while (running) {
+        while (!stop.signal.aborted) {
           // A queue of a few hundred runs is enough to keep the workers busy.
           if (started - finished > 400) await new Promise((resolve) => setTimeout(resolve, 5));
           else {
@@ -55,7 +55,7 @@ export const benchmark: Benchmark = {
         await new Promise((resolve) => setTimeout(resolve, 1_000));
         if (second >= 2) samples.push((finished - before) / ((performance.now() - begun) / 1_000));
       }
-      running = false;
+      stop.abort();
       await Promise.all(loops);
       await Promise.all(workers.map((worker) => worker.stop()));
       if (errors.length > 0) throw new AggregateError(errors.slice(0, 5), `${errors.length} errors`);

@@ -19,9 +19,13 @@ async function modules(directory: string): Promise<string[]> {
 for (const directory of ["store", "dispatch"]) {
   for (const file of await modules(join(sources, directory)).catch(() => [])) await import(pathToFileURL(file).href);
 }
-const { registeredStatements } = (await import(
-  pathToFileURL(join(sources, "store", "statement.ts")).href
-)) as typeof import("../../packages/server/src/store/statement.ts");
+interface Registered {
+  name: string;
+  text: string;
+}
+const { registeredStatements } = (await import(pathToFileURL(join(sources, "store", "statement.ts")).href)) as {
+  registeredStatements: () => Registered[];
+};
 
 describe("registered statements", () => {
   let database: TestDatabase;

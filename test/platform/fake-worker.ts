@@ -283,8 +283,10 @@ export async function fakeWorker(options: FakeWorkerOptions): Promise<FakeWorker
 }
 
 export const succeed: Behaviour = async (run) => {
-  if ((await run.started()) === "cancelled") return void (await run.complete({ status: "cancelled", forced: false }));
-  await run.complete({ status: "succeeded", exit_code: 0, output: { value: run.lease.run.payload } });
+  const cancelled = (await run.started()) === "cancelled";
+  await run.complete(
+    cancelled ? { status: "cancelled", forced: false } : { status: "succeeded", exit_code: 0, output: { value: run.lease.run.payload } },
+  );
 };
 
 /** A new block artifact with one pack, as a worker would name it. */

@@ -246,8 +246,7 @@ function checkResources(sandbox: string, given: { cpu?: unknown; memory?: unknow
   if (cpu !== undefined && !isInteger(cpu, 1, 1_024)) wrong("cpu", cpu, "must be an integer number of cores");
   const size = (what: string, value: unknown): number | null => {
     if (value === undefined || value === null) return null;
-    const mib = parseMib(value);
-    return mib ?? (wrong(what, value, "must be whole MiB, such as 512Mi, 4Gi or a number of MiB") as never);
+    return parseMib(value) ?? wrong(what, value, "must be whole MiB, such as 512Mi, 4Gi or a number of MiB");
   };
   return {
     milliCpu: cpu === undefined ? defaultResources.milliCpu : (cpu as number) * 1_000,

@@ -1,3 +1,5 @@
+import { assertNever } from "../assert.ts";
+
 /** What a task does to the metadata of its run (sdk §3.6). */
 export type MetadataOperation =
   | { op: "set"; key: string; value: unknown }
@@ -14,5 +16,7 @@ export function applyMetadata(metadata: Readonly<Record<string, unknown>>, opera
       const present = Object.hasOwn(metadata, operation.key) ? metadata[operation.key] : 0;
       return { ...metadata, [operation.key]: (typeof present === "number" ? present : 0) + operation.amount };
     }
+    default:
+      return assertNever(operation);
   }
 }

@@ -102,7 +102,8 @@ export function latestDue(recurrence: Recurrence, first: Date, now: Date): Date 
   }
   // At most one more occurrence lies within the last minute.
   let latest = first;
-  for (let next = recurrence.next(new Date(low)); next !== null && next.getTime() <= now.getTime(); next = recurrence.next(next)) latest = next;
+  for (let next = recurrence.next(new Date(low)); next !== null && next.getTime() <= now.getTime(); next = recurrence.next(next))
+    latest = next;
   return latest;
 }
 
@@ -135,4 +136,54 @@ export function fireKey(schedule: { id: string; generation: number }, occurrence
 /** RFC 3339, whole seconds: occurrences have no fraction. */
 export function instantText(instant: Date): string {
   return instant.toISOString().replace(/\.\d+Z$/, "Z");
+}
+
+/** What of a schedule decides when it fires. */
+export interface ScheduleTiming {
+  taskId: string;
+  cron: string;
+  timezone: string;
+  isActive: boolean;
+}
+
+export interface ScheduleProgress {
+  state: ScheduleState;
+  generation: number;
+  failures: number;
+  lastError: string | null;
+  nextFireAt: Date | null;
+  dueAt: Date | null;
+}
+
+export interface ScheduleChange {
+  id: string;
+  before: { timing: ScheduleTiming; progress: ScheduleProgress } | undefined;
+  after: ScheduleTiming;
+  recurrence: Recurrence;
+  now: Date;
+  jitterMsMax: number;
+}
+
+/**
+ * Where a schedule stands after it was created or changed. The same timing goes on as it was, but for one that is errored: whoever touches it has probably
+ * mended what failed, so it is tried at once.
+ */
+export function planSchedule({ id, before, after, recurrence, now, jitterMsMax }: ScheduleChange): ScheduleProgress {
+  if (before && sameTiming(before.timing, after)) {
+    const { progress } = before;
+    return progress.state === "errored" ? { ...progress, state: "active", failures: 0, lastError: null, dueAt: now } : progress;
+  }
+  const generation = (before?.progress.generation ?? 0) + 1;
+  const reset = { generation, failures: 0, lastError: null };
+  if (!after.isActive) return { ...reset, state: "inactive", nextFireAt: null, dueAt: null };
+  const nextFireAt = recurrence.next(now);
+  return { ...reset, state: "active", nextFireAt, dueAt: dueAfter(id, nextFireAt, jitterMsMax) };
+}
+
+export function dueAfter(id: string, nextFireAt: Date | null, jitterMsMax: number): Date | null {
+  return nextFireAt && new Date(nextFireAt.getTime() + jitterMs(id, jitterMsMax));
+}
+
+function sameTiming(left: ScheduleTiming, right: ScheduleTiming): boolean {
+  return left.taskId === right.taskId && left.cron === right.cron && left.timezone === right.timezone && left.isActive === right.isActive;
 }

@@ -99,4 +99,7 @@ export function liveWindowMs(wait: LiveWindow, bounds: { waitLiveMs: number; tim
 
 /** Where a token stands decides what the program hears: an expired one times the wait out. */
 export type WaitEnd = Exclude<WaitCondition, "open">;
-export const endStatus = { satisfied: "completed", timed_out: "timed_out", cancelled: "cancelled" } as const satisfies Record<WaitEnd, string>;
+export const endStatus = { satisfied: "completed", timed_out: "timed_out", cancelled: "cancelled" } as const satisfies Record<
+  WaitEnd,
+  string
+>;

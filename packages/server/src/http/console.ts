@@ -75,9 +75,14 @@ function pathOf(url: string): string {
 function sendFile(request: FastifyRequest, reply: FastifyReply, file: File, caching: string): FastifyReply {
   reply.header("cache-control", caching).header("etag", file.etag).header("vary", "Accept-Encoding").type(file.type);
   if (request.headers["if-none-match"] === file.etag) return reply.code(304).send();
-  const zipped = file.gzip && /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? "")) ? file.gzip : undefined;
+  const zipped = file.gzip && acceptsGzip(request) ? file.gzip : undefined;
   if (zipped) reply.header("content-encoding", "gzip");
   return reply.code(200).send(request.method === "HEAD" ? "" : (zipped ?? file.bytes));
+}
+
+function acceptsGzip(request: FastifyRequest): boolean {
+  const header = request.headers["accept-encoding"];
+  return /\bgzip\b/.test(Array.isArray(header) ? header.join(",") : (header ?? ""));
 }
 
 async function readFiles(directory: string): Promise<Map<string, File>> {

@@ -34,7 +34,7 @@ export interface FrontOptions {
   /** Absent when the blob store answers its grants itself. */
   objects: ObjectAccess | undefined;
   telemetry: Telemetry;
-  isReady(): Promise<boolean>;
+  isReady: () => Promise<boolean>;
   consoleDirectory: string;
   packagesDirectory: string;
   trustProxy: boolean;

@@ -56,14 +56,14 @@ export async function follow(options: Follow): Promise<{ streamed: true }> {
 
   let wake: (() => void) | undefined;
   let hinted = false;
-  let open = true;
+  const over = new AbortController();
   const look = () => {
     hinted = true;
     wake?.();
   };
   const unsubscribe = options.topics.map((topic) => hints.subscribe(topic, look));
   const end = () => {
-    open = false;
+    over.abort();
     wake?.();
   };
   socket.once("close", end);
@@ -71,19 +71,29 @@ export async function follow(options: Follow): Promise<{ streamed: true }> {
   let lastWrite = Date.now();
   const write = async (text: string) => {
     lastWrite = Date.now();
-    if (!socket.write(text)) await new Promise<void>((resolve) => ((wake = resolve), socket.once("drain", resolve)));
+    socket.write(text);
+    // A slow reader holds us up, not our memory; a hint meanwhile is looked at afterwards.
+    while (socket.writableNeedDrain && !over.signal.aborted) {
+      await new Promise<void>((resolve) => {
+        socket.once("drain", resolve);
+        wake = () => {
+          socket.off("drain", resolve);
+          resolve();
+        };
+      });
+    }
   };
 
   try {
-    while (open) {
+    while (!over.signal.aborted) {
       hinted = false;
       const { frames, done, more } = await options.next();
       for (const frame of frames) {
-        if (!open) break;
+        if (over.signal.aborted) break;
         await write(formatSseFrame(frame));
       }
       if (done) break;
-      if (more || hinted || !open) continue;
+      if (more || hinted || over.signal.aborted) continue;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.min(lookAnywayMs, Math.max(0, lastWrite + limits.sseKeepAliveMs - 1_000 - Date.now())));
         wake = () => {
@@ -92,7 +102,7 @@ export async function follow(options: Follow): Promise<{ streamed: true }> {
         };
       });
       wake = undefined;
-      if (open && Date.now() - lastWrite >= limits.sseKeepAliveMs - 1_000) await write(": keep-alive\n\n");
+      if (!over.signal.aborted && Date.now() - lastWrite >= limits.sseKeepAliveMs - 1_000) await write(": keep-alive\n\n");
     }
   } catch (error) {
     options.onFault(error);

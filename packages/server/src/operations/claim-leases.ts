@@ -94,25 +94,9 @@ export function openClaimDesk(context: EngineContext): ClaimDesk {
     }
     if (seen.state !== "active" || signal.aborted) return [];
     const line = lineOf(worker.group);
-    return new Promise<Lease[]>((resolve, reject) => {
-      const end = () => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", giveUp);
-      };
-      const waiting: Waiting = {
-        worker,
-        request,
-        open: openWorker(worker, request),
-        answer: (leases) => (end(), resolve(leases)),
-        fail: (error) => (end(), reject(error as Error)),
-      };
-      const giveUp = () => line.waiting.delete(waiting) && waiting.answer([]);
-      // One look at least, however little the worker wants to wait.
-      const timer = setTimeout(giveUp, Math.max(request.wait_ms, leastWaitMs));
-      signal.addEventListener("abort", giveUp);
-      line.waiting.add(waiting);
-      void look(worker.group, line);
-    });
+    const answered = enter(line, { worker, request, signal });
+    void look(worker.group, line);
+    return answered;
   }
 
   return {
@@ -126,6 +110,31 @@ export function openClaimDesk(context: EngineContext): ClaimDesk {
       lines.clear();
     },
   };
+}
+
+/** Into the line, until it is answered, its time is up or its worker hangs up. */
+function enter(
+  line: Line,
+  { worker, request, signal }: { worker: WorkerActor; request: ClaimRequest; signal: AbortSignal },
+): Promise<Lease[]> {
+  return new Promise<Lease[]>((resolve, reject) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", giveUp);
+    };
+    const waiting: Waiting = {
+      worker,
+      request,
+      open: openWorker(worker, request),
+      answer: (leases) => (end(), resolve(leases)),
+      fail: (error) => (end(), reject(error)),
+    };
+    const giveUp = () => line.waiting.delete(waiting) && waiting.answer([]);
+    // One look at least, however little the worker wants to wait.
+    const timer = setTimeout(giveUp, Math.max(request.wait_ms, leastWaitMs));
+    signal.addEventListener("abort", giveUp);
+    line.waiting.add(waiting);
+  });
 }
 
 /** Out of the line: from here on they are answered by whoever took them. */

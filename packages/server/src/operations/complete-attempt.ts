@@ -129,7 +129,7 @@ async function endAttempt(
       });
       return "finished";
     case "failed":
-      return endFailed(tx, context, run, end, activeMs);
+      return endFailed(tx, context, run, { ...end, activeMs });
     default:
       return assertNever(end);
   }
@@ -141,8 +141,7 @@ async function endFailed(
   tx: Tx,
   context: EngineContext,
   run: EndingRun & { attempt_id: string; lease_id: string },
-  end: Failed,
-  activeMs: number,
+  end: Failed & { activeMs: number },
 ): Promise<"finished" | "retrying"> {
   // The machine never came up: that is nothing the task did, so its policy is not asked yet.
   if (run.state === "leased" && end.failure_kind === "worker_failed" && run.lost_starts + 1 < engineLimits.lostStartsMax) {
@@ -161,7 +160,7 @@ async function endFailed(
   const state = await endFailedAttempt(tx, context, run, {
     failure: { kind: end.failure_kind, exitCode: end.exit_code, detail: failureDetail(end, run) },
     attemptState: "failed",
-    activeMs,
+    activeMs: end.activeMs,
     ending: released,
   });
   if (state === "retrying") tx.afterCommit(() => context.gates.release({ lane: run.lane }));

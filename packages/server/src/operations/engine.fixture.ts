@@ -77,20 +77,8 @@ export function taskDeclaration(id: string, over: Partial<ProjectIndex["tasks"][
 }
 
 export async function openEngine(hooks: Partial<EngineHooks> = {}): Promise<Engine> {
-  const database = await testDatabase();
-  const directory = await mkdtemp(join(tmpdir(), "helmr-test-blobs-"));
-  const faults = faultInjector();
-  const db = openDb({ url: database.url, poolSize: 10, intercept: faults.intercept });
-  const hints = await openHints(null);
-  const hinted: string[] = [];
-  const recordedHints = { ...hints, send: (topic: string) => (hinted.push(topic), hints.send(topic)) };
-  const keys = openKeys(generateKeyRing());
-  const blobs = await openFileStore(directory, signedGrants(keys, "http://localhost"));
-  const dispatch = openPostgresDispatch(db, recordedHints);
-  const gates = createGates({ db, dispatch });
-  const context: EngineContext = { db, hints: recordedHints, keys, dispatch, blobs, gates, hooks: { ...noHooks, ...hooks } };
-  const install = await ensureLocalInstall({ db, hints, publicUrl: "http://localhost" }, undefined);
-  const scope = { orgId: install.orgId, projectId: install.projectId, environmentId: install.environmentId };
+  const { context, scope, database, directory, hinted, faults } = await openContext(hooks);
+  const { db, hints, gates } = context;
   const enrollment = newEnrollmentSecret();
   await ensureEnrollment(db, "default", enrollment);
   const pool = new pg.Pool({ connectionString: database.url, max: 3 });
@@ -155,13 +143,31 @@ export async function openEngine(hooks: Partial<EngineHooks> = {}): Promise<Engi
   return engine;
 }
 
+async function openContext(hooks: Partial<EngineHooks>) {
+  const database = await testDatabase();
+  const directory = await mkdtemp(join(tmpdir(), "helmr-test-blobs-"));
+  const faults = faultInjector();
+  const db = openDb({ url: database.url, poolSize: 10, intercept: faults.intercept });
+  const hints = await openHints(null);
+  const hinted: string[] = [];
+  const recordedHints = { ...hints, send: (topic: string) => (hinted.push(topic), hints.send(topic)) };
+  const keys = openKeys(generateKeyRing());
+  const blobs = await openFileStore(directory, signedGrants(keys, "http://localhost"));
+  const dispatch = openPostgresDispatch(db, recordedHints);
+  const gates = createGates({ db, dispatch });
+  const context: EngineContext = { db, hints: recordedHints, keys, dispatch, blobs, gates, hooks: { ...noHooks, ...hooks } };
+  const install = await ensureLocalInstall({ db, hints, publicUrl: "http://localhost" }, undefined);
+  const scope = { orgId: install.orgId, projectId: install.projectId, environmentId: install.environmentId };
+  return { context, scope, database, directory, hinted, faults };
+}
+
 /** Fails a chosen statement with the error that a lost connection gives. */
 function faultInjector() {
   let count = 0;
   let target: { index: number; phase: "before" | "after" } | undefined;
   let names: string[] | undefined;
   return {
-    intercept(name: string, phase: "before" | "after") {
+    intercept: (name: string, phase: "before" | "after") => {
       if (phase === "before") {
         names?.push(name);
         count += 1;
@@ -172,18 +178,18 @@ function faultInjector() {
         throw new DatabaseUnavailable(`injected ${phase} ${name}`, { unknown });
       }
     },
-    async recorded(action: () => Promise<unknown>) {
+    recorded: async (action: () => Promise<unknown>) => {
       const list: string[] = [];
       names = list;
       await action();
       names = undefined;
       return list;
     },
-    failAt(index: number, phase: "before" | "after") {
+    failAt: (index: number, phase: "before" | "after") => {
       count = 0;
       target = { index, phase };
     },
-    failNothing() {
+    failNothing: () => {
       target = undefined;
     },
   };
@@ -270,11 +276,11 @@ async function deployProject(engine: Engine, shape: Partial<ProjectIndex> = {}):
 
 export interface Steps<S> {
   /** A fresh subject for each try. */
-  setup(): Promise<S>;
+  setup: () => Promise<S>;
   /** The operation. Repeated with the same input after a failure, as its caller does it. */
-  act(subject: S): Promise<unknown>;
+  act: (subject: S) => Promise<unknown>;
   /** What must be true once it has succeeded, however often it was tried. */
-  check(subject: S, result: unknown): Promise<void>;
+  check: (subject: S, result: unknown) => Promise<void>;
 }
 
 /**

@@ -12,7 +12,7 @@ import { assertNever } from "../assert.ts";
 import { decideLostLease, type LeaseLoss } from "../domain/lease.ts";
 import { engineLimits } from "../limits.ts";
 import type { Tx } from "../store/db.ts";
-import { type EndingRun, leaseEndingRunByLease, leaseHolder } from "../store/lease.ts";
+import { leaseEndingRunByLease, leaseHolder } from "../store/lease.ts";
 import { runRequeue } from "../store/run-write.ts";
 import { workspaceSetDirty } from "../store/workspace.ts";
 import { interruptBuild } from "./end-build.ts";

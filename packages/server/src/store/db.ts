@@ -62,58 +62,12 @@ export function openDb(options: DbOptions): Db {
   pool.on("connect", (client) => {
     client.on("error", (error) => options.onError?.(error));
   });
-  const intercept = options.intercept;
-
-  async function query<P extends object, R extends object>(on: pg.Pool | pg.PoolClient, statement: Statement<P, R>, params: P): Promise<pg.QueryResult<R>> {
-    intercept?.(statement.name, "before");
-    const values = statement.parameters.map((name) => params[name] ?? null);
-    const result = await on.query<R>({ name: statement.name, text: statement.text, values }).catch((error: unknown) => {
-      // Inside a transaction the error goes to `attempt`, which knows whether a COMMIT was on its way.
-      if (on === pool && isConnectionError(error)) throw new DatabaseUnavailable("The connection to PostgreSQL was lost", { cause: error, unknown: true });
-      throw error;
-    });
-    intercept?.(statement.name, "after");
-    return result;
-  }
-
-  const queryable = (on: pg.Pool | pg.PoolClient): Queryable => ({
-    all: async (statement, params) => (await query(on, statement, params)).rows,
-    one: async (statement, params) => (await query(on, statement, params)).rows[0],
-    run: async (statement, params) => (await query(on, statement, params)).rowCount ?? 0,
-  });
-
-  async function attempt<T>(body: (tx: Tx) => Promise<T>): Promise<T> {
-    const client = await pool.connect().catch((cause: unknown) => {
-      throw new DatabaseUnavailable("Cannot connect to PostgreSQL", { cause, unknown: false });
-    });
-    const actions: (() => void)[] = [];
-    let committing = false;
-    try {
-      const begun = client.query("begin");
-      begun.catch(() => undefined);
-      const result = await body({ ...queryable(client), inTransaction: true, afterCommit: (action) => actions.push(action) });
-      committing = true;
-      intercept?.("commit", "before");
-      const { command } = await client.query("commit");
-      // A statement failed and the body went on: PostgreSQL has thrown all of it away.
-      if (command !== "COMMIT") throw new Bug(`A transaction whose statement had failed was committed: ${command}`);
-      intercept?.("commit", "after");
-      client.release();
-      for (const action of actions) action();
-      return result;
-    } catch (error) {
-      await giveBack(client, error);
-      if (isConnectionError(error)) throw new DatabaseUnavailable("The connection to PostgreSQL was lost", { cause: error, unknown: committing });
-      throw error;
-    }
-  }
-
   return {
-    ...queryable(pool),
+    ...queryable(pool, options.intercept),
     async tx(body) {
       for (let count = 1; ; count += 1) {
         try {
-          return await attempt(body);
+          return await attempt(pool, body, options.intercept);
         } catch (error) {
           if (count >= maxAttempts || !retryableCodes.has(sqlState(error) ?? "")) throw error;
           await new Promise((resolve) => setTimeout(resolve, Math.random() * 10 * 2 ** count));
@@ -128,6 +82,57 @@ export function openDb(options: DbOptions): Db {
     },
     close: () => pool.end(),
   };
+}
+
+type Intercept = DbOptions["intercept"];
+
+function queryable(on: pg.Pool | pg.PoolClient, intercept: Intercept): Queryable {
+  async function query<P extends object, R extends object>(statement: Statement<P, R>, params: P): Promise<pg.QueryResult<R>> {
+    intercept?.(statement.name, "before");
+    const values = statement.parameters.map((name) => params[name] ?? null);
+    const result = await on.query<R>({ name: statement.name, text: statement.text, values }).catch((error: unknown) => {
+      // Inside a transaction the error goes to `attempt`, which knows whether a COMMIT was on its way.
+      if (on instanceof pg.Pool && isConnectionError(error)) {
+        throw new DatabaseUnavailable("The connection to PostgreSQL was lost", { cause: error, unknown: true });
+      }
+      throw error;
+    });
+    intercept?.(statement.name, "after");
+    return result;
+  }
+  return {
+    all: async (statement, params) => (await query(statement, params)).rows,
+    one: async (statement, params) => (await query(statement, params)).rows[0],
+    run: async (statement, params) => (await query(statement, params)).rowCount ?? 0,
+  };
+}
+
+async function attempt<T>(pool: pg.Pool, body: (tx: Tx) => Promise<T>, intercept: Intercept): Promise<T> {
+  const client = await pool.connect().catch((cause: unknown) => {
+    throw new DatabaseUnavailable("Cannot connect to PostgreSQL", { cause, unknown: false });
+  });
+  const actions: (() => void)[] = [];
+  let committing = false;
+  try {
+    const begun = client.query("begin");
+    begun.catch(() => undefined);
+    const result = await body({ ...queryable(client, intercept), inTransaction: true, afterCommit: (action) => actions.push(action) });
+    committing = true;
+    intercept?.("commit", "before");
+    const { command } = await client.query("commit");
+    // A statement failed and the body went on: PostgreSQL has thrown all of it away.
+    if (command !== "COMMIT") throw new Bug(`A transaction whose statement had failed was committed: ${command}`);
+    intercept?.("commit", "after");
+    client.release();
+    for (const action of actions) action();
+    return result;
+  } catch (error) {
+    await giveBack(client, error);
+    if (isConnectionError(error)) {
+      throw new DatabaseUnavailable("The connection to PostgreSQL was lost", { cause: error, unknown: committing });
+    }
+    throw error;
+  }
 }
 
 async function giveBack(client: pg.PoolClient, error: unknown): Promise<void> {
@@ -158,7 +163,10 @@ export function isConnectionError(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) return /^(08|57P0[1-5])/.test(error.code ?? "");
   if (!(error instanceof Error)) return false;
   const code = (error as NodeJS.ErrnoException).code ?? "";
-  return /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH)/.test(code) || /Connection terminated|connection timeout|Client has encountered a connection error/i.test(error.message);
+  return (
+    /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH)/.test(code) ||
+    /Connection terminated|connection timeout|Client has encountered a connection error/i.test(error.message)
+  );
 }
 
 /**
@@ -175,7 +183,7 @@ const typeParsers: pg.CustomTypesConfig = {
     if (typeId === oid.int8) return Number;
     if (typeId === oid.timestamptz) return rfc3339;
     if (typeId === oid.date) return String;
-    return pg.types.getTypeParser(typeId, format as "text");
+    return pg.types.getTypeParser(typeId, format);
   }) as typeof pg.types.getTypeParser,
 };
 

@@ -216,10 +216,8 @@ export const waitOpen = (tx: Tx, run: EventSubject, wait: NewWait, events: NewRu
     resolved_by: wait.resolved_by && json(wait.resolved_by),
   });
 
-export const waitOpenGivenUp = (
-  tx: Tx,
-  row: { id: string; environment_id: string; run_id: string; attempt_id: string; call_id: number },
-) => tx.run(openGivenUp, row);
+export const waitOpenGivenUp = (tx: Tx, row: { id: string; environment_id: string; run_id: string; attempt_id: string; call_id: number }) =>
+  tx.run(openGivenUp, row);
 
 export interface Resolution {
   waitId: string;

@@ -27,7 +27,7 @@ export function statement<P extends object, R extends object = Record<string, ne
     return `$${index + 1}`;
   });
   const registered = { name, text: `/* ${name} */ ${numbered}`, parameters } as unknown as Statement<P, R>;
-  registry.set(name, registered as Statement<never, object>);
+  registry.set(name, registered);
   return registered;
 }
 

@@ -52,9 +52,13 @@ async function run<T>(
   const state: { metadata?: DeploymentMetadataBody; problem?: Refusal; result?: Promise<T | Refusal>; extra?: boolean } = {};
   const refuse = (problem: Refusal) => (state.problem ??= problem);
   parser.on("field", (name, value, _nameTruncated, valueTruncated) => {
-    if (name !== deploymentParts.metadata || state.metadata || state.result) return void refuse(wrongParts());
+    if (name !== deploymentParts.metadata || state.metadata || state.result) {
+      refuse(wrongParts());
+      return;
+    }
     if (valueTruncated || Buffer.byteLength(value) > limits.deploymentMetadataBytesMax) {
-      return void refuse(invalid(`metadata is larger than ${limits.deploymentMetadataBytesMax} bytes`));
+      refuse(invalid(`metadata is larger than ${limits.deploymentMetadataBytesMax} bytes`));
+      return;
     }
     const parsed = readBody(deploymentMetadataBody, Buffer.from(value));
     if (isRefusal(parsed)) refuse(parsed);
@@ -64,7 +68,8 @@ async function run<T>(
     stream.on("error", () => undefined);
     if (state.problem || name !== deploymentParts.source || !state.metadata || state.result) {
       refuse(wrongParts());
-      return void stream.resume();
+      stream.resume();
+      return;
     }
     state.result = receive({ metadata: state.metadata, source: stream }).finally(() => stream.resume());
     state.result.catch(() => undefined);

@@ -17,7 +17,7 @@ export interface Following {
   context: EngineContext;
   request: FastifyRequest;
   reply: FastifyReply;
-  onFault(error: unknown): void;
+  onFault: (error: unknown) => void;
 }
 
 export function addRunRoutes(routes: Routes, context: EngineContext, onFault: (error: unknown) => void): void {

@@ -2,7 +2,7 @@
  * The worker's channel: a WebSocket that only carries "look now" in the direction control plane → worker. Losing it costs latency: every directive comes
  * again with the next renewal. A directive is sent once per connection; a worker that reconnects gets what is wanted now.
  */
-import type {} from "@fastify/websocket";
+import type { WebSocket } from "@fastify/websocket";
 import { channelPath, type ChannelMessage } from "@helmr/protocol/worker";
 import type { FastifyInstance } from "fastify";
 import type { EngineContext } from "../../engine-context.ts";
@@ -11,18 +11,6 @@ import { isRefusal } from "../../outcome.ts";
 import type { WorkerActor } from "../../worker-actor.ts";
 import { sendRefusal } from "../errors.ts";
 import { workerPrefix, type WorkerRoutes } from "./worker-route.ts";
-
-/** As much of a WebSocket as this file uses. */
-interface Socket {
-  readonly readyState: number;
-  readonly OPEN: number;
-  readonly bufferedAmount: number;
-  send(text: string): void;
-  close(code?: number, reason?: string): void;
-  terminate(): void;
-  on(event: "close" | "error" | "pong" | "message", listener: (...args: never[]) => void): void;
-  ping(): void;
-}
 
 const pingMs = 20_000;
 /** A worker that does not read is cut off; it reconnects and asks again. */
@@ -42,14 +30,14 @@ export function addChannel(app: FastifyInstance, routes: WorkerRoutes, context: 
     handler: (_request, reply) => reply.code(426).header("upgrade", "websocket").send(),
     wsHandler: (socket, request) => {
       const worker = actors.get(request);
-      if (worker) serve(socket as unknown as Socket, { context, worker, onFault });
+      if (worker) serve(socket, { context, worker, onFault });
       else socket.close(1008, "a worker credential is required");
     },
   });
 }
 
 function serve(
-  socket: Socket,
+  socket: WebSocket,
   { context, worker, onFault }: { context: EngineContext; worker: WorkerActor; onFault: (error: unknown) => void },
 ): void {
   const sent = new Set<string>();
