@@ -2,8 +2,8 @@
  * Everything a worker needs to run guests, in one directory. Each step is cached by what it is made of, so a second preparation looks at a few
  * files and is done; it can be interrupted and repeated at any time, and two may run at once.
  */
-import { mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { bundleGuest } from "../packages/guest/build.ts";
 import { type Progress, removeAbandoned, removeOutdated } from "./artifact.ts";
 import { type BaseImage, prepareBaseImage } from "./base-image.ts";
@@ -49,7 +49,16 @@ export async function prepareGuest({ directory, progress, refresh = false, bundl
   ]);
   const keep = [kernel.vmlinuz, initramfs, substrate, baseImage.path, monitorTools.tscRate].map((path) => dirname(path));
   await removeOutdated(directory, { keep, olderThanMs: outdatedMs });
-  return { kernel: kernel.vmlinuz, kernelVersion: kernel.version, initramfs, substrate, baseImage, monitorTools };
+  const ingredients = { kernel: kernel.vmlinuz, kernelVersion: kernel.version, initramfs, substrate, baseImage, monitorTools };
+  // Where a worker finds it all (packages/worker/src/guest-ingredients.ts); tests with a supervisor of their own pass it on themselves.
+  if (bundles === undefined) await writeWhole(join(directory, "ingredients.json"), JSON.stringify(ingredients, null, 2));
+  return ingredients;
+}
+
+async function writeWhole(path: string, text: string): Promise<void> {
+  const partial = `${path}.${process.pid}.partial`;
+  await writeFile(partial, text);
+  await rename(partial, path);
 }
 
 async function prepareBoot({ directory, progress, refresh = false, bundles }: PrepareOptions) {

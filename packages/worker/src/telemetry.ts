@@ -13,6 +13,8 @@ export interface WorkerEvents {
   "run.timeline": { leaseId: string; runId: string; preparedMs: number; startedMs: number; attachedMs: number; runStartedMs: number };
   "run.capture": { leaseId: string; ms: number; newBytes: number; sizeBytes: number };
   "template.ready": { image: string; vcpus: number; memoryMib: number; ms: number };
+  /** What this host hands on to its guests; names no host. */
+  "guest.setting": { note: string };
   /** Something failed that nobody waits for. */
   "background.failed": { what: string; message: string };
 }

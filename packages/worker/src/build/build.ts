@@ -49,6 +49,7 @@ export class Build {
   private exit: MachineExit | undefined;
   private stored: { tree: LayeredDisk; disk: StoredDisk } | undefined;
   private cancelled: string | undefined;
+  private interrupted: string | undefined;
 
   constructor(host: WorkerHost, held: HeldLease) {
     assert(held.lease.kind === "build", `Lease ${held.id} is no build lease`);
@@ -62,6 +63,12 @@ export class Build {
       deploymentId: this.lease.deployment.id,
       onAccepted: (offset) => this.guest?.link.acknowledge(guestStreams.buildLog, offset),
     });
+  }
+
+  /** This worker ends: the build begins again elsewhere. */
+  interrupt(message: string): void {
+    this.interrupted = message;
+    this.stopping.abort();
   }
 
   /** Runs to the end and cleans up. Never rejects. */
@@ -158,6 +165,7 @@ export class Build {
   private outcomeOf(error: unknown): BuildOutcome {
     if (this.cancelled !== undefined)
       return { status: "failed", failure: { kind: "bad_request", message: `The build was cancelled: ${this.cancelled}` } };
+    if (this.interrupted !== undefined) return { status: "interrupted", message: this.interrupted };
     const { name } = error as Error;
     const late = name === "TimeoutError" || (error instanceof GuestSilent && error.code === "guest_silent");
     if (late && performance.now() - this.startedAt >= this.lease.deployment.timeout_ms)

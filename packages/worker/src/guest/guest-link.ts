@@ -2,14 +2,12 @@
  * The host's end of the guest protocol over one duplex channel: frames in and out, request and answer, byte streams in both directions. It
  * knows no message family; its users register for what they want. What the guest sends is validated and bounded here.
  *
- *   waiting ──preamble── open ──end of the channel, or a violation── closed
+ *   open ──end of the channel, or a violation──▶ closed
  *
- * `waiting` only when a running machine is taken over: everything before the preamble is the tail of a conversation with somebody else.
- * A machine that was just restored says nothing of its own accord, so its link is open at once.
+ * The channel begins at a frame boundary, also of a machine that was taken over: that is the driver's to see to.
  */
 import type { Duplex } from "node:stream";
 import {
-  channelPreamble,
   encodeMessage,
   type Frame,
   FrameDecoder,
@@ -66,14 +64,11 @@ export class GuestLink {
   private readonly incoming = new IncomingStreams();
   private readonly outgoing = new Map<number, OutgoingStream>();
   private nextId = Date.now() * 1000;
-  /** What came before the preamble, at most its length; undefined once it was seen. */
-  private prelude: Uint8Array | undefined;
   private end: LinkEnd | undefined;
   private settle: (end: LinkEnd) => void = () => {};
 
-  constructor(channel: Duplex, options: { begins: "at_once" | "after_preamble" }) {
+  constructor(channel: Duplex) {
     this.channel = channel;
-    this.prelude = options.begins === "after_preamble" ? new Uint8Array(0) : undefined;
     this.closed = new Promise((resolve) => {
       this.settle = resolve;
     });
@@ -152,25 +147,12 @@ export class GuestLink {
 
   private receive(chunk: Uint8Array): void {
     if (this.end !== undefined) return;
-    const bytes = this.prelude === undefined ? chunk : this.afterPreamble(chunk);
-    if (bytes === undefined) return;
     try {
-      for (const frame of this.decoder.push(bytes)) this.take(frame);
+      for (const frame of this.decoder.push(chunk)) this.take(frame);
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
       this.violation(error.message);
     }
-  }
-
-  private afterPreamble(chunk: Uint8Array): Uint8Array | undefined {
-    const seen = Buffer.concat([this.prelude ?? new Uint8Array(0), chunk]);
-    const at = seen.indexOf(channelPreamble);
-    if (at >= 0) {
-      this.prelude = undefined;
-      return seen.subarray(at + channelPreamble.length);
-    }
-    this.prelude = seen.subarray(Math.max(0, seen.length - channelPreamble.length + 1));
-    return undefined;
   }
 
   private take(frame: Frame): void {

@@ -3,6 +3,7 @@
  * identity, lease, disks). Used by runs and builds. Everything it acquires is in the cleanup it is given, undone last in first out.
  */
 import { randomBytes } from "node:crypto";
+import { stat } from "node:fs/promises";
 import type { AttachRequest } from "@helmr/protocol/guest";
 import type { ImageRef, Lease } from "@helmr/protocol/worker";
 import type { HeldLease } from "../control/held-lease.ts";
@@ -86,10 +87,20 @@ export async function startMachine(
     if (error instanceof VmError && error.code === "restore_failed") await template.discard();
     throw error;
   }
+  return serveMachine(host, plan, { machine, cleanup });
+}
+
+/** From here on the machine has a network and somebody to talk to, and is stopped with the cleanup. */
+export async function serveMachine(
+  host: WorkerHost,
+  plan: MachinePlan,
+  parts: { machine: Machine; cleanup: Cleanup },
+): Promise<GuestMachine> {
+  const { machine, cleanup } = parts;
   await cleanup.add("machine", () => machine.stop());
   const network = host.network.attach(machine.network, plan.network, { leaseId: plan.held.id });
   await cleanup.add("network", () => network.close());
-  return { machine, link: new GuestLink(machine.control, { begins: "at_once" }) };
+  return { machine, link: new GuestLink(machine.control) };
 }
 
 export async function attachGuest(host: WorkerHost, plan: MachinePlan, parts: { link: GuestLink; disks: MachineDisks }): Promise<void> {
@@ -111,7 +122,6 @@ export async function attachGuest(host: WorkerHost, plan: MachinePlan, parts: { 
 }
 
 async function readOnlyDisk(path: string): Promise<MachineDisk> {
-  const { stat } = await import("node:fs/promises");
   return { path, format: "raw", readOnly: true, sizeBytes: (await stat(path)).size };
 }
 

@@ -41,7 +41,7 @@ export async function concludeRun(parts: RunParts, conclusion: Conclusion): Prom
   const disks = before.phase === "running" ? before.disks : undefined;
   const [captured] = await Promise.all([capture(parts, disks), parts.reporter.drain(), stopped]);
   if (parts.held.lost.aborted) return "lost";
-  const state = await complete(parts, endOf(parts, conclusion), captured);
+  const state = await complete(parts, conclusion, captured);
   await settleDisks(
     parts,
     before,
@@ -104,8 +104,9 @@ function endOf(parts: RunParts, { decision, cancel }: Conclusion): AttemptEnd {
   return end;
 }
 
-async function complete(parts: RunParts, end: AttemptEnd, captured: Captured): Promise<string> {
-  const { host, held, lease, clock, spool } = parts;
+async function complete(parts: RunParts, conclusion: Conclusion, captured: Captured): Promise<string> {
+  const { host, held, lease, spool } = parts;
+  const end = endOf(parts, conclusion);
   const said = (workspace: WorkspaceResult) =>
     host.client.call(
       "complete",
@@ -113,7 +114,7 @@ async function complete(parts: RunParts, end: AttemptEnd, captured: Captured): P
         ...held.fenced,
         attempt_id: lease.run.attempt_id,
         end,
-        active_ms: Math.min(clock.activeMs, lease.run.active_ms_left),
+        active_ms: activeMs(parts, conclusion),
         report_through: spool.lastItem,
         workspace,
       },
@@ -130,6 +131,12 @@ async function complete(parts: RunParts, end: AttemptEnd, captured: Captured): P
   if (result.kind === "refused" || result.kind === "gap")
     host.telemetry("background.failed", { what: `completion of run ${lease.run.id}`, message: JSON.stringify(result) });
   return result.kind;
+}
+
+/** The guest knows best, and after a change of the worker's process alone; but it may not make itself younger than it was seen. */
+function activeMs({ clock, lease }: RunParts, { decision }: Conclusion): number {
+  const said = decision.by === "guest" ? decision.ended.activeMs : 0;
+  return Math.min(Math.max(clock.activeMs, said), lease.run.active_ms_left);
 }
 
 /** The captured version becomes a local base, so that the next run on this host fetches nothing. */

@@ -5,6 +5,7 @@ import { type EmptyKind, smallestDiskBytes } from "../disks/empty-disks.ts";
 import { type DiskGround, LayeredDisk } from "../disks/layered-disk.ts";
 import type { MachineDisks } from "../guest/guest-machine.ts";
 import type { Cleanup } from "../host/cleanup.ts";
+import type { RunJournal } from "./run-journal.ts";
 import type { WorkerHost } from "../worker-host.ts";
 import type { Access, Base } from "../workspace/base-store.ts";
 
@@ -17,14 +18,43 @@ export async function prepareRunDisks(
 ): Promise<MachineDisks> {
   const { directory, access, cleanup } = parts;
   const [workspace, scratch, task] = await settledTogether([
-    workspaceDisk(host, lease, { path: join(directory, "workspace.qcow2"), access }),
-    emptyDisk(host, "scratch", { path: join(directory, "scratch.qcow2"), sizeBytes: host.scratchMib * MiB }),
+    workspaceDisk(host, lease, { path: workspacePath(directory), access }),
+    emptyDisk(host, "scratch", { path: scratchPath(directory), sizeBytes: host.scratchMib * MiB }),
     host.bases.acquire(lease.task_tree, access),
   ] as const);
   await cleanup.add("scratch disk", () => scratch.release());
   await cleanup.add("task tree", () => task.release());
   return { workspace, scratch, task: task.path };
 }
+
+/** The disks of a machine that runs already. What is below them is held again. */
+export async function reopenRunDisks(
+  host: WorkerHost,
+  lease: RunLease,
+  parts: { directory: string; journal: RunJournal; access: Access; cleanup: Cleanup },
+): Promise<MachineDisks> {
+  const { directory, journal, access, cleanup } = parts;
+  const { sizeBytes } = journal.workspace;
+  const { base } = lease.workspace;
+  const ground: DiskGround =
+    base === null
+      ? { kind: "empty", empty: await host.empties.get("workspace", sizeBytes) }
+      : { kind: "base", base: await host.bases.acquire(base, access) };
+  const workspace = LayeredDisk.reopen({ path: workspacePath(directory), sizeBytes, ground });
+  const scratchBytes = Math.max(host.scratchMib * MiB, smallestDiskBytes);
+  const scratch = LayeredDisk.reopen({
+    path: scratchPath(directory),
+    sizeBytes: scratchBytes,
+    ground: { kind: "empty", empty: await host.empties.get("scratch", scratchBytes) },
+  });
+  const task = await host.bases.acquire(lease.task_tree, access);
+  await cleanup.add("scratch disk", () => scratch.release());
+  await cleanup.add("task tree", () => task.release());
+  return { workspace, scratch, task: task.path };
+}
+
+const workspacePath = (directory: string): string => join(directory, "workspace.qcow2");
+const scratchPath = (directory: string): string => join(directory, "scratch.qcow2");
 
 async function workspaceDisk(host: WorkerHost, lease: RunLease, parts: { path: string; access: Access }): Promise<LayeredDisk> {
   const { base, size_mib: sizeMib } = lease.workspace;

@@ -3,7 +3,7 @@ import { BlobError } from "../chunks/blob-port.ts";
 import { ChunkError } from "../chunks/sealing.ts";
 import { GuestRefused, GuestSilent } from "../guest/guest-link.ts";
 import { CommandFailed } from "../host/run-command.ts";
-import { VmError } from "../vm/driver.ts";
+import { type MachineExit, VmError } from "../vm/driver.ts";
 import type { HostVerdict } from "./run-end.ts";
 
 /** `stale`: the lease is not held any more, which is not for this lease's attempt to report. */
@@ -20,4 +20,22 @@ export function verdictOf(error: unknown): HostVerdict | "stale" {
   if (code === "ENOSPC" || code === "EDQUOT") return failed("worker_disk_full", "The worker has no room left on its disk");
   if (name === "TimeoutError") return failed("prepare_timeout", "The machine of the run was not ready in time");
   return failed("internal", `The worker failed: ${message}`);
+}
+
+/** What a machine's end means for the run in it. */
+export function exitVerdict(exit: MachineExit): HostVerdict {
+  switch (exit.reason) {
+    case "stopped":
+      return { kind: "guest_died", message: "its machine was stopped" };
+    case "guest_shutdown":
+      return { kind: "guest_died", message: "it shut down" };
+    case "guest_panic":
+      return { kind: "guest_died", message: `its kernel panicked${exit.console === "" ? "" : `: ${exit.console.slice(-2000)}`}` };
+    case "monitor_died": {
+      const how = exit.signal === null ? `exit code ${exit.exitCode}` : `signal ${exit.signal}`;
+      return { kind: "monitor_died", message: `${how}${exit.stderr === "" ? "" : `: ${exit.stderr.slice(0, 2000)}`}` };
+    }
+    default:
+      return { kind: "guest_died", message: "it ended" };
+  }
 }

@@ -1,25 +1,17 @@
 /**
- * What another process of this worker needs to go on with a lease whose machine runs: written beside the machine's files once it has started.
- * No key and no secret is in it; those come again with the lease.
+ * What another process of this worker needs to go on with a run whose machine runs: written beside the machine's files before its program is
+ * started. No key and no secret is in it; those come again with the lease.
  */
 import { readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { MachineHandle } from "../vm/driver.ts";
 
-const ground = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("base"), digest: z.string() }),
-  z.object({ kind: z.literal("empty"), sizeBytes: z.number() }),
-]);
-
 const journal = z.object({
   leaseId: z.uuid(),
   fence: z.number().int(),
-  kind: z.enum(["run", "build"]),
   machine: z.custom<MachineHandle>((value) => typeof value === "object" && value !== null && "pid" in value),
-  workspace: z.object({ sizeBytes: z.number(), ground }),
-  /** The program is being started, or runs. */
-  runStarted: z.boolean(),
+  workspace: z.object({ sizeBytes: z.number() }),
 });
 export type RunJournal = z.output<typeof journal>;
 
@@ -31,8 +23,13 @@ export async function writeJournal(directory: string, entry: RunJournal): Promis
   await rename(partial, join(directory, fileName));
 }
 
-/** Journals of all leases in the directory; a lease directory without one belongs to a machine that never ran. */
-export async function readJournals(leasesDirectory: string): Promise<{ directory: string; journal: RunJournal | undefined }[]> {
+export interface LeaseDirectory {
+  directory: string;
+  /** Undefined: a machine that never ran its program, or a build. */
+  journal: RunJournal | undefined;
+}
+
+export async function readJournals(leasesDirectory: string): Promise<LeaseDirectory[]> {
   const names = await readdir(leasesDirectory).catch(() => []);
   return Promise.all(
     names.map(async (name) => {

@@ -223,7 +223,7 @@ describe("program calls", () => {
     const { run, held } = await prepare({
       script: async ({ call }) => {
         const outcome = await call({ kind: "wait", on: { kind: "token", tokenId: "t" }, parkable: true });
-        return { output: { json: JSON.stringify(outcome) } };
+        return { output: { json: JSON.stringify(outcome) }, activeMs: 5 };
       },
     });
     const running = run.execute();

@@ -13,8 +13,8 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createMasker, type Masker } from "@helmr/protocol/shared";
-import type { Directive, RunLease, SecretValue } from "@helmr/protocol/worker";
-import type { RunEnded, SecretPlacement } from "@helmr/protocol/guest";
+import type { Directive, RunLease } from "@helmr/protocol/worker";
+import type { HelloMessage, RunEnded } from "@helmr/protocol/guest";
 import { assert } from "../assert.ts";
 import { tenantKeys } from "../chunks/sealing.ts";
 import { GrantedBlobs } from "../control/blob-grants.ts";
@@ -26,12 +26,13 @@ import {
   type GuestMachine,
   type MachineDisks,
   type MachinePlan,
+  serveMachine,
   startMachine,
 } from "../guest/guest-machine.ts";
+import { GuestSilent } from "../guest/guest-link.ts";
 import { Cleanup } from "../host/cleanup.ts";
 import { pause } from "../host/pause.ts";
 import { errorText } from "../telemetry.ts";
-import type { MachineExit } from "../vm/driver.ts";
 import type { WorkerHost } from "../worker-host.ts";
 import type { Access } from "../workspace/base-store.ts";
 import { ActiveClock } from "./active-clock.ts";
@@ -39,11 +40,12 @@ import { CancelWatch } from "./cancel-watch.ts";
 import { ProgramCalls } from "./program-calls.ts";
 import { Reporter } from "./reporter.ts";
 import { concludeRun } from "./run-conclusion.ts";
-import { prepareRunDisks } from "./run-disks.ts";
+import { prepareRunDisks, reopenRunDisks } from "./run-disks.ts";
 import type { HostVerdict } from "./run-end.ts";
-import { verdictOf } from "./run-failure.ts";
-import { writeJournal } from "./run-journal.ts";
+import { exitVerdict, verdictOf } from "./run-failure.ts";
+import { type RunJournal, writeJournal } from "./run-journal.ts";
 import { RunOutput } from "./run-output.ts";
+import { placement } from "./secret-placement.ts";
 import { Spool } from "./spool.ts";
 
 export type Decision = { by: "guest"; ended: RunEnded } | { by: "host"; verdict: HostVerdict } | { by: "lost" };
@@ -52,7 +54,8 @@ export type RunState =
   | { phase: "preparing" }
   | { phase: "booting"; disks: MachineDisks }
   | { phase: "attached"; disks: MachineDisks; guest: GuestMachine }
-  | { phase: "running"; disks: MachineDisks; guest: GuestMachine }
+  /** Without a guest: its machine was gone when this process came to take it over. */
+  | { phase: "running"; disks: MachineDisks; guest: GuestMachine | undefined }
   | { phase: "ending" }
   | { phase: "finished" };
 
@@ -117,14 +120,19 @@ export class Run {
     return this.state.phase;
   }
 
-  /** Runs to the end and cleans up. Never rejects. */
-  async execute(): Promise<void> {
+  /** Ends the run because this worker ends: what it has done is kept. */
+  interrupt(message: string): void {
+    this.decide({ by: "host", verdict: { kind: "machine_failed", code: "worker_stopped", message } });
+  }
+
+  /** Runs to the end and cleans up. `journal`: the machine runs already, started by an earlier process of this worker. Never rejects. */
+  async execute(journal?: RunJournal): Promise<void> {
     this.held.report = { activeMs: () => this.clock.activeMs, openCalls: () => this.calls?.openWaits() ?? [] };
     this.held.lost.addEventListener("abort", () => this.decide({ by: "lost" }), { once: true });
     this.held.onDirective((directive) => this.direct(directive));
     let state = "lost";
     try {
-      state = await this.work();
+      state = await this.work(journal);
     } catch (error) {
       state = "failed";
       this.host.telemetry("background.failed", { what: `run ${this.lease.run.id}`, message: errorText(error) });
@@ -137,13 +145,15 @@ export class Run {
     this.host.telemetry("lease.finished", { leaseId: this.held.id, state, ms: Math.round(performance.now() - this.receivedAt) });
   }
 
-  private async work(): Promise<string> {
+  private async work(journal: RunJournal | undefined): Promise<string> {
     await mkdir(this.directory, { recursive: true, mode: 0o711 });
     await this.cleanup.add("lease directory", () => rm(this.directory, { recursive: true, force: true }));
     const parts = await this.openParts();
     try {
-      await this.prepare(parts);
-      await this.start(parts);
+      if (journal === undefined) {
+        await this.prepare(parts);
+        await this.start(parts);
+      } else await this.takeOver(parts, journal);
     } catch (error) {
       this.fail(error);
     }
@@ -181,11 +191,9 @@ export class Run {
 
   /** Disks and template side by side, then the machine. */
   private async prepare(parts: RunParts): Promise<void> {
-    const { host, held, lease, directory, cleanup } = this;
+    const { host, lease, directory, cleanup } = this;
     const signal = AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]);
-    const keys = tenantKeys(lease.storage);
-    const blobs = new GrantedBlobs(host.client, { leaseId: held.id, fence: lease.fence, deadline: held.deadline });
-    const access: Access = { keys, blobs, signal };
+    const access = this.access(signal);
     const onWait = () =>
       parts.output.say(`Preparing a machine for image ${lease.image.ref}: the first run with it on this worker takes longer`);
     const [template, disks] = await both(
@@ -239,6 +247,38 @@ export class Run {
     );
     this.mark("runStartedMs");
     host.telemetry("run.timeline", { leaseId: held.id, runId: run.id, ...this.timeline });
+  }
+
+  /** The guest says what goes on in it, and again what was not acknowledged to the process that died. */
+  private async takeOver(parts: RunParts, journal: RunJournal): Promise<void> {
+    const { host, held, lease, cleanup } = this;
+    const access = this.access(AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]));
+    const disks = await reopenRunDisks(host, lease, { directory: this.directory, journal, access, cleanup });
+    // A machine that is gone has left its disk: it ends like one that dies now.
+    this.state = { phase: "running", disks, guest: undefined };
+    const machine = await host.driver.adopt(journal.machine);
+    if (machine === "gone") {
+      this.decide({ by: "host", verdict: { kind: "monitor_died", message: "its worker had ended before" } });
+      return;
+    }
+    const guest = await serveMachine(host, this.plan(), { machine, cleanup });
+    const hello = new Promise<HelloMessage>((resolve) => guest.link.on("hello", resolve));
+    this.enter({ phase: "running", disks, guest });
+    this.listen(parts, guest);
+    this.watch(guest);
+    held.onExtended(() => guest.link.notify({ type: "lease.extend", leaseMs: held.leftMs() }));
+    await machine.resume();
+    const said = await Promise.race([hello, pause(host.limits.attachMs), this.ended]);
+    this.check();
+    if (said === undefined || !("state" in said))
+      throw new GuestSilent("guest_silent", "The guest did not announce itself to the worker that took it over");
+    guest.link.notify({ type: "lease.extend", leaseMs: held.leftMs() });
+    if (said.state.run?.attemptId !== lease.run.attempt_id)
+      this.decide({
+        by: "host",
+        verdict: { kind: "machine_failed", code: "start_lost", message: "The worker ended while the run was being started" },
+      });
+    else this.clock.start();
   }
 
   private listen(parts: RunParts, guest: GuestMachine): void {
@@ -310,6 +350,12 @@ export class Run {
     if (this.decision !== undefined) throw new Decided("The run is decided");
   }
 
+  private access(signal: AbortSignal): Access {
+    const { host, held, lease } = this;
+    const blobs = new GrantedBlobs(host.client, { leaseId: held.id, fence: lease.fence, deadline: held.deadline });
+    return { keys: tenantKeys(lease.storage), blobs, signal };
+  }
+
   private plan(): MachinePlan {
     const { held, directory, lease } = this;
     const { image, network, workspace, run } = lease;
@@ -318,17 +364,11 @@ export class Run {
 
   private async journal(guest: GuestMachine, disks: MachineDisks): Promise<void> {
     const { held, lease } = this;
-    const ground =
-      lease.workspace.base === null
-        ? { kind: "empty" as const, sizeBytes: disks.workspace.sizeBytes }
-        : { kind: "base" as const, digest: lease.workspace.base.digest };
     const entry = {
       leaseId: held.id,
       fence: lease.fence,
-      kind: "run" as const,
       machine: guest.machine.handle,
-      workspace: { sizeBytes: disks.workspace.sizeBytes, ground },
-      runStarted: true,
+      workspace: { sizeBytes: disks.workspace.sizeBytes },
     };
     await writeJournal(this.directory, entry).catch((error: unknown) => {
       this.host.telemetry("background.failed", { what: `journal of run ${lease.run.id}`, message: errorText(error) });
@@ -346,28 +386,4 @@ async function both<A, B>(left: Promise<A>, right: Promise<B>): Promise<[A, B]> 
   if (a.status === "rejected") throw a.reason;
   if (b.status === "rejected") throw b.reason;
   return [a.value, b.value];
-}
-
-function exitVerdict(exit: MachineExit): HostVerdict {
-  switch (exit.reason) {
-    case "stopped":
-      return { kind: "guest_died", message: "its machine was stopped" };
-    case "guest_shutdown":
-      return { kind: "guest_died", message: "it shut down" };
-    case "guest_panic":
-      return { kind: "guest_died", message: `its kernel panicked${exit.console === "" ? "" : `: ${exit.console.slice(-2000)}`}` };
-    case "monitor_died": {
-      const how = exit.signal === null ? `exit code ${exit.exitCode}` : `signal ${exit.signal}`;
-      return { kind: "monitor_died", message: `${how}${exit.stderr === "" ? "" : `: ${exit.stderr.slice(0, 2000)}`}` };
-    }
-    default:
-      return { kind: "guest_died", message: "it ended" };
-  }
-}
-
-function placement(secret: SecretValue): SecretPlacement {
-  const { name, value, env, file, dir, mode, owner } = secret;
-  if (env !== undefined) return { name, value, env };
-  if (file !== undefined) return { name, value, file, mode, owner };
-  return { name, value, dir: dir ?? name, mode, owner };
 }

@@ -4,7 +4,6 @@
  */
 import type { Duplex } from "node:stream";
 import {
-  channelPreamble,
   encodeBytes,
   encodeMessage,
   FrameDecoder,
@@ -29,8 +28,6 @@ export interface GuestBehaviour {
   silent?: HostMessage["type"][];
   /** Answer of `build.start`. */
   build?: (guest: FakeGuest, source: Buffer) => Promise<unknown>;
-  /** Says so, instead of nothing, when a channel begins. */
-  announces?: boolean;
 }
 
 export interface FakeProgram {
@@ -64,7 +61,6 @@ export class FakeGuest {
         else this.receiveBytes(frame.stream, frame.offset, frame.data);
       }
     });
-    if (behaviour.announces === true) channel.write(channelPreamble);
   }
 
   send(message: GuestMessage): void {

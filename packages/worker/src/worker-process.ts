@@ -1,0 +1,207 @@
+/**
+ * A worker: the parts of worker-host.ts, the leases it holds, and the loops that get and keep them.
+ *
+ *   starting ──▶ working ──drain──▶ draining ──▶ stopped
+ *
+ * Starting looks for what an earlier process left, asks the control plane which of it is still this worker's, goes on with that and removes the
+ * rest. Draining claims nothing more and lets work end for a bounded time; what runs then is interrupted, which keeps its output and its files.
+ */
+import { arch, hostname } from "node:os";
+import { helmrVersion } from "@helmr/protocol/shared";
+import type { Lease, WorkerFacts } from "@helmr/protocol/worker";
+import { Build } from "./build/build.ts";
+import { Channel } from "./control/channel.ts";
+import { ClaimLoop } from "./control/claim-loop.ts";
+import type { HeldLease } from "./control/held-lease.ts";
+import { LeaseTable } from "./control/lease-table.ts";
+import { CapacityLedger } from "./host/capacity-ledger.ts";
+import type { DiskRoom } from "./host/disk-room.ts";
+import { pause } from "./host/pause.ts";
+import { type Adoptable, findAdoptable, removeLeftovers } from "./leftovers.ts";
+import { Run } from "./run/run.ts";
+import type { RunJournal } from "./run/run-journal.ts";
+import { errorText } from "./telemetry.ts";
+import type { MachineShape, VmDriver } from "./vm/driver.ts";
+import type { WorkerHost } from "./worker-host.ts";
+
+export interface WorkerProcessOptions {
+  host: WorkerHost;
+  room: DiskRoom;
+  capacity: { milliCpu: number; memoryMib: number; slots: number };
+  warmShapes: readonly MachineShape[];
+  drainMs: number;
+}
+
+/** The monitor's own memory beside its guest's: measured 60 to 90 MiB. */
+const machineOverheadMib = 96;
+const startMs = 10 * 60_000;
+const interruptMs = 60_000;
+const builtInRef = "helmr/node:24";
+/** How far after the time a granted lease was received its renewal clock may lag: the answer took a moment. */
+const receivedMarginMs = 2_000;
+
+export class WorkerRefused extends Error {
+  override name = "WorkerRefused";
+  readonly code = "worker_refused";
+}
+
+export class WorkerProcess {
+  private readonly options: WorkerProcessOptions;
+  private readonly host: WorkerHost;
+  private readonly ledger: CapacityLedger;
+  private readonly working = new Map<string, { done: Promise<void>; interrupt: (message: string) => void }>();
+  private readonly loops: Promise<void>[] = [];
+  private table: LeaseTable | undefined;
+  private claims: ClaimLoop | undefined;
+  private channel: Channel | undefined;
+  private draining: Promise<void> | undefined;
+  /** Resolves when the control plane does not want this process any more. */
+  readonly refused: Promise<string>;
+  private refuse: (message: string) => void = () => {};
+
+  constructor(options: WorkerProcessOptions) {
+    this.options = options;
+    this.host = options.host;
+    const { capacity, room } = options;
+    const total = { milli_cpu: capacity.milliCpu, memory_mib: capacity.memoryMib, disk_mib: room.usableMib, slots: capacity.slots };
+    this.ledger = new CapacityLedger(total, machineOverheadMib);
+    this.refused = new Promise((resolve) => {
+      this.refuse = resolve;
+    });
+  }
+
+  async start(): Promise<WorkerFacts> {
+    const { host } = this;
+    const facts = await workerFacts(host.driver);
+    const adoptable = await findAdoptable(host.leasesDirectory);
+    const until = performance.now() + startMs;
+    const answer = await host.client.call(
+      "start",
+      { facts, total: this.ledger.total, adopt: adoptable.map(({ journal }) => ({ lease_id: journal.leaseId, fence: journal.fence })) },
+      { deadline: () => until },
+    );
+    if (answer.kind !== "ok") throw new WorkerRefused(`The control plane did not take this worker: ${JSON.stringify(answer)}`);
+    const { epoch, leases = [] } = answer.value;
+    const adopted = leases.filter((lease) => lease.kind === "run");
+    await removeLeftovers(host.driver, host.leasesDirectory, new Set(adopted.map((lease) => lease.lease_id)));
+    this.openLoops(epoch);
+    for (const lease of adopted) this.begin(lease, performance.now(), journalOf(adoptable, lease.lease_id));
+    host.telemetry("worker.started", { epoch, adopted: adopted.length, accelerator: facts.accelerator });
+    return facts;
+  }
+
+  /** Makes the templates of the default shapes; work may come meanwhile. */
+  async warm(): Promise<void> {
+    const { host } = this;
+    for (const shape of this.options.warmShapes) {
+      const began = performance.now();
+      try {
+        const held = await host.templates.acquire({ ref: builtInRef, path: host.builtInImage }, shape, {
+          signal: AbortSignal.timeout(startMs),
+        });
+        held.release();
+        host.telemetry("template.ready", { image: builtInRef, ...shape, ms: Math.round(performance.now() - began) });
+      } catch (error) {
+        host.telemetry("background.failed", { what: `template ${shape.vcpus}x${shape.memoryMib}`, message: errorText(error) });
+      }
+    }
+  }
+
+  /** No new work; what runs may end by itself for a while. Idempotent. */
+  drain(reason: string): Promise<void> {
+    this.draining ??= this.drainNow(reason);
+    return this.draining;
+  }
+
+  private async drainNow(reason: string): Promise<void> {
+    this.host.telemetry("worker.draining", { reason });
+    this.claims?.stop();
+    await this.untilIdle(this.options.drainMs);
+    for (const work of this.working.values()) work.interrupt(`The worker was stopped: ${reason}`);
+    await this.untilIdle(interruptMs);
+    this.table?.stop();
+    this.channel?.stop();
+    await Promise.all(this.loops);
+    this.host.telemetry("worker.stopped", { reason });
+  }
+
+  private async untilIdle(limitMs: number): Promise<void> {
+    const until = performance.now() + limitMs;
+    while (this.working.size > 0 && performance.now() < until) {
+      const any = Promise.race([...this.working.values()].map((work) => work.done));
+      await Promise.race([any, pause(until - performance.now())]);
+    }
+  }
+
+  private openLoops(epoch: number): void {
+    const { client } = this.host;
+    const onDrain = () => void this.drain("asked by the control plane");
+    const table = new LeaseTable({ client, epoch, onDrain });
+    this.table = table;
+    this.channel = new Channel({
+      client,
+      onOpen: () => table.renewSoon(),
+      onMessage: (message) => {
+        if (message.type === "directive") table.direct(message.directive);
+        else if (message.type === "drain") onDrain();
+      },
+    });
+    this.claims = new ClaimLoop({
+      client,
+      epoch,
+      ledger: this.ledger,
+      kinds: ["run", "build"],
+      warm: () => ({ images: this.host.templates.warmImages().slice(0, 1000), workspaces: [], checkpoints: [] }),
+      held: () => table.ids(),
+      room: (free) => ({ ...free, disk_mib: Math.min(free.disk_mib, this.options.room.usableMib) }),
+      onLeases: (leases, receivedAt) => {
+        for (const lease of leases) this.begin(lease, receivedAt - receivedMarginMs);
+      },
+      onRefused: (message) => {
+        this.host.telemetry("worker.refused", { message });
+        this.refuse(message);
+      },
+    });
+    this.loops.push(table.run(), this.channel.run(), this.claims.run());
+  }
+
+  private begin(lease: Lease, since: number, journal?: RunJournal): void {
+    const { table } = this;
+    if (table === undefined || this.working.has(lease.lease_id)) return;
+    const held = table.add(lease, since);
+    this.ledger.take(held.id, lease.needs);
+    this.host.telemetry("lease.claimed", { leaseId: held.id, kind: lease.kind });
+    const work = this.workOf(held);
+    const done = work.execute(journal).finally(() => {
+      table.remove(held);
+      this.working.delete(held.id);
+      this.ledger.release(held.id);
+    });
+    this.working.set(held.id, { done, interrupt: (message) => work.interrupt(message) });
+  }
+
+  private workOf(held: HeldLease): { execute(journal?: RunJournal): Promise<void>; interrupt(message: string): void } {
+    if (held.lease.kind === "run") return new Run(this.host, held);
+    if (held.lease.kind === "build") return new Build(this.host, held);
+    // Never asked for (`kinds`); given all the same it runs out.
+    return { execute: () => Promise.resolve(), interrupt: () => {} };
+  }
+}
+
+function journalOf(adoptable: Adoptable[], leaseId: string): RunJournal | undefined {
+  return adoptable.find(({ journal }) => journal.leaseId === leaseId)?.journal;
+}
+
+export async function workerFacts(vm: VmDriver): Promise<WorkerFacts> {
+  const { driver, version, accelerator, explanation, cpuFamily } = await vm.facts();
+  return {
+    version: helmrVersion,
+    driver,
+    driver_version: version.slice(0, 64),
+    accelerator,
+    accelerator_explanation: explanation.slice(0, 4096),
+    cpu_family: cpuFamily.slice(0, 256),
+    architecture: arch() === "arm64" ? "arm64" : "amd64",
+    hostname: hostname().slice(0, 256),
+  };
+}
