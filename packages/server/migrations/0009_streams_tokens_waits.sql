@@ -18,6 +18,7 @@ create table stream_records (
   stream_id               uuid not null references session_streams on delete cascade,
   sequence                bigint not null,
   data                    json not null,
+  data_bytes              bigint not null,         -- of the JSON text: a page of records is bounded by bytes, too
   content_type            text not null,
   correlation_id          text,
   idempotency_key_hash    bytea,
@@ -34,12 +35,14 @@ create table continuations (
   session_id uuid not null references sessions on delete cascade,
   stream_id  uuid not null,
   sequence   bigint not null,
+  -- Order of arrival over all streams of the session: given under the lock of the session.
+  position   bigint generated always as identity,
   state      text not null check (state in ('pending', 'started', 'read', 'skipped')),
   run_id     uuid,
   created_at timestamptz not null default now()
 );
 create index continuations_session on continuations (session_id);
-create index continuations_pending on continuations (session_id, created_at, sequence) where state = 'pending';
+create index continuations_pending on continuations (session_id, position) where state = 'pending';
 
 create table tokens (
   id                      uuid primary key,
@@ -51,6 +54,7 @@ create table tokens (
   tags                    text[] not null default '{}',
   metadata                jsonb not null default '{}',
   public_token_used       boolean not null default false,
+  secret_key_id           text not null,           -- root key that callback secret and public token are derived with
   idempotency_key_hash    bytea,
   idempotency_fingerprint bytea,
   run_id                  uuid,                    -- the run that created it, when a task did
@@ -60,6 +64,7 @@ create table tokens (
 );
 create unique index tokens_key on tokens (environment_id, idempotency_key_hash) where idempotency_key_hash is not null;
 create index tokens_list on tokens (environment_id, created_at, id);
+create index tokens_list_state on tokens (environment_id, state, created_at, id);
 create index tokens_timeout on tokens (timeout_at) where state = 'pending';
 
 create table public_access_tokens (
@@ -86,7 +91,7 @@ create table run_waits (
   run_id         uuid not null references runs on delete cascade,
   attempt_id     uuid not null,
   call_id        bigint not null,                  -- the program's own number of the call: a replay opens nothing twice
-  kind           text not null check (kind in ('token', 'stream', 'timer')),
+  kind           text check (kind in ('token', 'stream', 'timer')),
   condition      text not null check (condition in ('open', 'satisfied', 'timed_out', 'cancelled')),
   suspension     text not null check (suspension in ('live', 'parking', 'parked', 'resuming', 'resumed')),
   parkable       boolean not null,                 -- once() and on() never park
@@ -100,19 +105,23 @@ create table run_waits (
   params         jsonb not null,
   metadata       jsonb not null default '{}',
   tags           text[] not null default '{}',
-  resolution     json,
+  record_id      uuid,                             -- the record that satisfied a wait on a stream
   resolved_by    jsonb,
   created_at     timestamptz not null default now(),
   resolved_at    timestamptz,
+  -- When somebody must look at the condition: a timer's or a timeout's time, or at once when the token has changed.
+  wake_at        timestamptz,
   park_after     timestamptz,
   parked_at      timestamptz,
-  unique (attempt_id, call_id)
+  unique (attempt_id, call_id),
+  -- A wait that was given up before it arrived has no kind: only its call id is remembered.
+  check (kind is not null or condition = 'cancelled')
 );
 create index run_waits_run on run_waits (run_id);
 create index run_waits_run_open on run_waits (run_id) where condition = 'open';
 create index run_waits_token_open on run_waits (token_id) where condition = 'open' and token_id is not null;
 create index run_waits_stream_open on run_waits (stream_id) where condition = 'open' and stream_id is not null;
-create index run_waits_due on run_waits (least(due_at, timeout_at)) where condition = 'open';
+create index run_waits_wake on run_waits (wake_at) where condition = 'open' and wake_at is not null;
 
 alter table runs add foreign key (parked_wait_id) references run_waits deferrable initially deferred;
 create index runs_parked_wait on runs (parked_wait_id) where parked_wait_id is not null;

@@ -44,7 +44,8 @@ export interface Keys {
   sign(purpose: SignPurpose, use: string, payload: string): string;
   /** The payload, if one of our keys signed it for this use. */
   verify(purpose: SignPurpose, use: string, signed: string): string | undefined;
-  deriveToken(prefix: string, subject: string): string;
+  /** With the current key, or with the one it was made with: a repeat gives the same text. */
+  deriveToken(prefix: string, subject: string, keyId?: string): string;
   isDerivedToken(text: string, prefix: string, subject: string): boolean;
   storageKeys(orgId: string): StorageKeySet;
 }
@@ -106,8 +107,9 @@ export function openKeys(ring: KeyRing): Keys {
       const message = Buffer.from(encoded, "base64url").toString();
       return keys.checkMac(purpose, use, { message, mac: Buffer.from(mac, "base64url"), keyId }) ? message : undefined;
     },
-    deriveToken(prefix, subject) {
-      return prefix + keys.mac("tokens", prefix, subject).mac.toString("base64url");
+    deriveToken(prefix, subject, keyId) {
+      const root = (keyId === undefined ? undefined : rootOf("tokens", keyId)) ?? ring.tokens[0];
+      return prefix + hmac("tokens", root, prefix, subject).toString("base64url");
     },
     isDerivedToken(text, prefix, subject) {
       // Texts are compared, not decoded bytes: base64 has several texts for the same bytes.

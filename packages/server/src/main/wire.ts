@@ -8,6 +8,7 @@ import { openPostgresDispatch } from "../dispatch/postgres.ts";
 import { type EngineContext, type EngineHooks, noHooks } from "../engine-context.ts";
 import { openHints } from "../hints.ts";
 import { type Front, type FrontOptions, openFront } from "../http/front.ts";
+import { sessionRoutes } from "../http/session-routes.ts";
 import { loadKeyRing } from "../key-file.ts";
 import { logTransport } from "../mail/log.ts";
 import { openOutbox } from "../mail/outbox.ts";
@@ -17,9 +18,11 @@ import { openClaimDesk } from "../operations/claim-leases.ts";
 import { ensureEnrollment } from "../operations/enroll-worker.ts";
 import { objectAccess } from "../operations/object-access.ts";
 import { createGates } from "../operations/open-gates.ts";
+import { sessionHooks } from "../operations/session-hooks.ts";
 import { accountReconcilers } from "../reconcilers/account-loops.ts";
 import { engineReconcilers } from "../reconcilers/engine-loops.ts";
 import { type Reconciler, type RunningLoops, startLoops } from "../reconcilers/loop.ts";
+import { sessionReconcilers } from "../reconcilers/session-loops.ts";
 import { openKeys } from "../secrets.ts";
 import { type DbOptions, openDb } from "../store/db.ts";
 import { notifyTransport } from "../store/hint-notify.ts";
@@ -63,8 +66,17 @@ export async function openParts(config: Config, { telemetry, shared, hooks, inte
     report: (event) => telemetry.emit("mail", event),
   });
   if (config.enrollmentSecret !== "") await ensureEnrollment(db, defaultGroup, config.enrollmentSecret);
+  const engine: EngineContext = {
+    db,
+    hints,
+    keys,
+    dispatch,
+    blobs,
+    gates,
+    hooks: { ...noHooks, ...sessionHooks(() => engine), ...hooks },
+  };
   return {
-    engine: { db, hints, keys, dispatch, blobs, gates, hooks: { ...noHooks, ...hooks } },
+    engine,
     accounts: { db, hints, keys, outbox, settings: accountSettings(config) },
     objects: objectAccess(blobs, grants),
     telemetry,
@@ -95,7 +107,7 @@ export async function serveFront(config: Config, parts: Parts, more: FrontOption
     consoleDirectory: config.consoleDirectory,
     packagesDirectory: config.packagesDirectory,
     trustProxy: config.trustProxy,
-    more,
+    more: [sessionRoutes(parts.engine, parts.accounts.settings), ...more],
   });
   const address = await front.app.listen({ host: config.host, port: config.port });
   return { ...front, address };
@@ -103,7 +115,7 @@ export async function serveFront(config: Config, parts: Parts, more: FrontOption
 
 export function startDispatcher(parts: Parts, more: readonly Reconciler[] = []): RunningLoops {
   const leadership = openLeads(parts.engine.db, (loop, leads) => parts.telemetry.emit("leadership", { loop, leads }));
-  return startLoops([...engineReconcilers(parts.engine), ...accountReconcilers(parts.accounts), ...more], {
+  return startLoops([...engineReconcilers(parts.engine), ...sessionReconcilers(parts.engine), ...accountReconcilers(parts.accounts), ...more], {
     hints: parts.engine.hints,
     leadership,
     telemetry: parts.telemetry,
