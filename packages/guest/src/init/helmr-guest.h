@@ -36,6 +36,7 @@
  *   sync      PATH...                  syncfs of each
  *   trim      PATH...                  tells the disks of these file systems which blocks are free, so that a capture leaves them out
  *   scrub     fills free memory with zeros, so that a snapshot does not store garbage
+ *   rehearse  goes through the motions of a start and forgets them; before `attach` only                               rehearse.c
  *   relay     network relay between the guest's connections and the second port                                       relay*.c, steer.c
  *
  * Messages go to stderr as "helmr-guest SUBCOMMAND: what: why"; exit code 1 is a failure, 2 a wrong argument.
@@ -105,6 +106,7 @@ int command_sync(int argc, char **argv);
 int command_trim(int argc, char **argv);
 int command_scrub(int argc, char **argv);
 int command_relay(int argc, char **argv);
+int command_rehearse(int argc, char **argv);
 
 /* stage.c: the second half of init, on the substrate disk. */
 _Noreturn void supervise_machine(void);

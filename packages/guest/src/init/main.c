@@ -9,7 +9,7 @@ static const struct {
   int (*run)(int argc, char **argv);
 } commands[] = {
     {"init", command_init},     {"attach", command_attach}, {"run", command_run},     {"place", command_place}, {"unplace", command_unplace},
-    {"freeze", command_freeze}, {"thaw", command_thaw},     {"sync", command_sync},   {"trim", command_trim},     {"scrub", command_scrub}, {"relay", command_relay},
+    {"freeze", command_freeze}, {"thaw", command_thaw},     {"sync", command_sync},   {"trim", command_trim},     {"scrub", command_scrub}, {"relay", command_relay},   {"rehearse", command_rehearse},
 };
 
 int main(int argc, char **argv) {
@@ -24,5 +24,5 @@ int main(int argc, char **argv) {
     subcommand = "init";
     return command_init(argc, argv);
   }
-  refuse("the first argument must be one of init, attach, run, place, unplace, freeze, thaw, sync, trim, scrub, relay");
+  refuse("the first argument must be one of init, attach, run, place, unplace, freeze, thaw, sync, trim, scrub, relay, rehearse");
 }
