@@ -121,3 +121,54 @@ select run_id, first_record, expected from (
   select run_id, first_record, sum(record_count) over (partition by run_id order by seq rows between unbounded preceding and current row) - record_count + 1 as expected
     from run_log_chunks) c
  where first_record <> expected;
+
+-- name: a gap in the records of a stream
+select t.id, t.sequence, count(r.sequence), max(r.sequence) from session_streams t left join stream_records r on r.stream_id = t.id
+ group by t.id having t.sequence <> count(r.sequence) or coalesce(max(r.sequence), 0) <> t.sequence;
+
+-- name: an open wait that missed its record
+select w.id, r.sequence from run_waits w join stream_records r on r.stream_id = w.stream_id and r.sequence > coalesce(w.after_sequence, 0)
+   and (w.correlation_id is null or w.correlation_id = r.correlation_id)
+ where w.condition = 'open';
+
+-- name: an open wait on a decided token that nobody will look at
+select w.id, t.state from run_waits w join tokens t on t.id = w.token_id where w.condition = 'open' and t.state <> 'pending' and w.wake_at is null;
+
+-- name: an open wait with a time that nobody will look at
+select w.id from run_waits w where w.condition = 'open' and least(w.due_at, w.timeout_at) is not null and w.wake_at is null;
+
+-- name: a wait that was decided more or less than once in the timeline
+select w.id, w.condition, count(e.seq) from run_waits w
+  left join run_events e on e.run_id = w.run_id and e.kind in ('run_wait.completed', 'run_wait.timed_out') and e.attributes ->> 'run_wait_id' = w.id::text
+ where w.kind is not null group by w.id
+having count(e.seq) <> case when w.condition in ('satisfied', 'timed_out') then 1 else 0 end;
+
+-- name: a wait that begins more or less than once in the timeline
+select w.id, count(e.seq) from run_waits w
+  left join run_events e on e.run_id = w.run_id and e.kind = 'run_wait.created' and e.attributes ->> 'run_wait_id' = w.id::text
+ where w.kind is not null group by w.id having count(e.seq) <> 1;
+
+-- name: a satisfied wait on a stream without its record, or with one that does not fit
+select w.id, r.sequence from run_waits w left join stream_records r on r.id = w.record_id
+ where w.kind = 'stream' and w.condition = 'satisfied'
+   and (r.id is null or r.stream_id <> w.stream_id or r.sequence <= coalesce(w.after_sequence, 0) or (w.correlation_id is not null and w.correlation_id is distinct from r.correlation_id));
+
+-- name: a parked wait that is decided while its run does not come back
+select w.id, w.condition, r.state from run_waits w join runs r on r.parked_wait_id = w.id
+ where w.suspension = 'parked' and w.condition <> 'open' and r.state = 'waiting';
+
+-- name: an unread record whose session neither runs nor goes on
+select c.record_id, s.id from continuations c join sessions s on s.id = c.session_id join runs r on r.id = s.current_run_id
+ where c.state = 'pending' and (s.state <> 'open' or (r.state = 'finished' and coalesce(s.expires_at > now(), true)));
+
+-- name: a record that started more or less than one run
+select c.record_id, c.state, count(e.run_id) from continuations c
+  left join runs r on r.session_id = c.session_id
+  left join run_events e on e.run_id = r.id and e.kind = 'run.created' and e.attributes -> 'cause' ->> 'record_id' = c.record_id::text
+ group by c.record_id having count(e.run_id) <> case when c.state = 'started' then 1 else 0 end;
+
+-- name: a completed token without data, or a decided one that lost it
+select id, state from tokens where (state = 'completed') <> (data is not null);
+
+-- name: a schedule that is due without an occurrence, or inactive and due
+select id, state from schedules where due_at is not null and (next_fire_at is null or state = 'inactive');

@@ -35,12 +35,21 @@ export interface NewDeployment {
 
 export async function createDeployment(context: EngineContext, input: NewDeployment): Promise<DeploymentRow | Refusal> {
   const size = await storeSource(context, input);
-  if (isRefusal(size)) return size;
-  return context.db.tx((tx) => queueBuild(tx, context, { ...input, size }));
+  return isRefusal(size) ? size : queueDeployment(context, { ...input, size });
+}
+
+/** The source is stored; nothing refers to it yet. */
+export type StoredSource = Omit<NewDeployment, "source"> & { size: number };
+
+export async function queueDeployment(context: EngineContext, stored: StoredSource): Promise<DeploymentRow> {
+  return context.db.tx((tx) => queueBuild(tx, context, stored));
 }
 
 /** The bytes are stored under their own hash before anything refers to them. */
-async function storeSource(context: EngineContext, { scope, metadata, source }: NewDeployment): Promise<number | Refusal> {
+export async function storeSource(
+  context: EngineContext,
+  { scope, metadata, source }: Pick<NewDeployment, "scope" | "metadata" | "source">,
+): Promise<number | Refusal> {
   const key = blobKey.source(scope.orgId, metadata.content_hash);
   const sha256 = metadata.content_hash.slice("sha256:".length);
   const stored = await context.blobs.put(key, source, { sha256, sizeBytesMax: limits.apiBodyBytesMax });
@@ -66,7 +75,7 @@ async function storeSource(context: EngineContext, { scope, metadata, source }: 
 async function queueBuild(
   tx: Tx,
   context: EngineContext,
-  { scope, metadata, size, sdkVersion, cliVersion }: NewDeployment & { size: number },
+  { scope, metadata, size, sdkVersion, cliVersion }: StoredSource,
 ): Promise<DeploymentRow> {
   await advisoryLock(tx, lockName.deploymentVersions(scope.environmentId));
   const known = await deploymentGetByContent(tx, scope.environmentId, metadata.content_hash);

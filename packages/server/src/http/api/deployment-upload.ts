@@ -17,8 +17,19 @@ export interface Upload {
   source: Readable;
 }
 
-/** Reads the request; `receive` is called once the metadata is valid and the source has begun. */
-export async function receiveUpload<T>(request: FastifyRequest, receive: (upload: Upload) => Promise<T | Refusal>): Promise<T | Refusal> {
+export interface Received<T> {
+  metadata: DeploymentMetadataBody;
+  stored: T;
+}
+
+/**
+ * Reads the request to its end; `receive` is called once the metadata is valid and the source has begun. Only when the whole body was as it should be is
+ * there a result: what is made of it is made afterwards.
+ */
+export async function receiveUpload<T>(
+  request: FastifyRequest,
+  receive: (upload: Upload) => Promise<T | Refusal>,
+): Promise<Received<T> | Refusal> {
   const type = request.headers["content-type"] ?? "";
   if (!/^multipart\/form-data\s*;/i.test(type))
     return invalid("the request body must be multipart/form-data with the parts metadata and deployment_source");
@@ -48,7 +59,7 @@ async function run<T>(
   request: FastifyRequest,
   parser: InstanceType<typeof Busboy>,
   receive: (upload: Upload) => Promise<T | Refusal>,
-): Promise<T | Refusal> {
+): Promise<Received<T> | Refusal> {
   const state: { metadata?: DeploymentMetadataBody; problem?: Refusal; result?: Promise<T | Refusal>; extra?: boolean } = {};
   const refuse = (problem: Refusal) => (state.problem ??= problem);
   parser.on("field", (name, value, _nameTruncated, valueTruncated) => {
@@ -83,7 +94,8 @@ async function run<T>(
   }
   const result = await settle(state.result, state.problem !== undefined);
   if (state.problem) return state.problem;
-  return result ?? invalid("the part deployment_source is missing");
+  if (result === undefined || !state.metadata) return invalid("the part deployment_source is missing");
+  return isRefusal(result) ? result : { metadata: state.metadata, stored: result };
 }
 
 /** When the body was broken off the receiver fails with it: its own error says nothing more. */

@@ -1,7 +1,7 @@
 /** Deployments, tasks and sandboxes (http §9). */
 import { deploymentEndpoints, isTerminalDeploymentEvent, sandboxEndpoints, taskEndpoints } from "@helmr/protocol/api";
 import { type EngineContext, topic } from "../../engine-context.ts";
-import { createDeployment } from "../../operations/create-deployment.ts";
+import { queueDeployment, storeSource } from "../../operations/create-deployment.ts";
 import { promoteDeployment } from "../../operations/promote-deployment.ts";
 import {
   type DeploymentRow,
@@ -25,11 +25,14 @@ import type { Following } from "./runs.ts";
 
 export function addDeploymentRoutes(routes: Routes, context: EngineContext, onFault: (error: unknown) => void): void {
   routes.add(deploymentEndpoints.create, async ({ actor, scope, request }) => {
-    const created = await receiveUpload(request, async ({ metadata, source }) => {
+    const received = await receiveUpload(request, async ({ metadata, source }) => {
       const refused = refuseScopeFields(actor, metadata);
-      return refused ?? createDeployment(context, { scope, metadata, source, ...clientVersions(request) });
+      return refused ?? storeSource(context, { scope, metadata, source });
     });
-    return isRefusal(created) ? created : { status: 201, body: deploymentView(created) };
+    if (isRefusal(received)) return received;
+    const { metadata, stored: size } = received;
+    const created = await queueDeployment(context, { scope, metadata, size, ...clientVersions(request) });
+    return { status: 201, body: deploymentView(created) };
   });
 
   routes.add(deploymentEndpoints.list, async ({ scope, query }) => {
