@@ -64,6 +64,8 @@ export interface GuestTool {
   thaw(paths: readonly string[], group?: string): Promise<void>;
   sync(paths: readonly string[]): Promise<void>;
   trim(paths: readonly string[]): Promise<void>;
+  /** A start without anything of a tenant, which leaves nothing behind. */
+  rehearse(): Promise<void>;
 }
 
 /** Descriptor of the control lines in `run`. */
@@ -80,6 +82,7 @@ export function guestTool(path: string): GuestTool {
     thaw: (paths, group) => call(["thaw", ...groupArguments(group), ...paths]),
     sync: (paths) => call(["sync", ...paths]),
     trim: (paths) => call(["trim", ...paths]),
+    rehearse: () => call(["rehearse"]),
   };
 }
 

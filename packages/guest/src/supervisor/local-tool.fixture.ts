@@ -71,6 +71,7 @@ export function localTool(root: string): LocalTool {
     },
     sync: (paths) => note(`sync ${paths.join(" ")}`),
     trim: (paths) => note(`trim ${paths.join(" ")}`),
+    rehearse: () => note("rehearse"),
   };
   return local;
 }

@@ -47,6 +47,7 @@ export class RunSession {
   private end: ProgramEnd | undefined;
   private violation: string | undefined;
   private heapLimitBytes: number | undefined;
+  private spawnedMs = 0;
   private report: RunEnded | undefined;
 
   constructor(ground: RunGround, request: RunStartRequest) {
@@ -141,6 +142,9 @@ export class RunSession {
       stderr: this.stderr,
     });
     this.process = process;
+    void process.started.then(() => {
+      this.spawnedMs = performance.now() - this.requestedAt;
+    });
     this.clock.start();
     if (process.pipeIn === undefined || process.pipeOut === undefined) return;
     this.program = new ProgramLink(process.pipeIn, process.pipeOut, {
@@ -188,6 +192,7 @@ export class RunSession {
       type: "run.started",
       attemptId: this.attemptId,
       nodeVersion: facts.node,
+      spawnedMs: this.spawnedMs,
       bootedMs: Math.max(0, loadedMs - (facts.loadMs - facts.bootMs)),
       loadedMs,
     });

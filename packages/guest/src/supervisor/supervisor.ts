@@ -29,6 +29,7 @@ import type { OutgoingStream } from "./outgoing-stream.ts";
 import { PortConnections } from "./port-connections.ts";
 import { ProcessTable } from "./process-table.ts";
 import { RunSession } from "./run-session.ts";
+import { warmUp } from "./warm-up.ts";
 
 export interface BuildGround {
   tool: GuestTool;
@@ -164,10 +165,11 @@ export class Supervisor {
 
   private async handle(
     message: Message<
-      "attach" | "usage" | "run.start" | "sync" | "thaw" | "park.abort" | "process.start" | "process.signal" | "process.resize"
+      "attach" | "rehearse" | "usage" | "run.start" | "sync" | "thaw" | "park.abort" | "process.start" | "process.signal" | "process.resize"
     >,
   ): Promise<unknown> {
     if (message.type === "attach") return this.attach(message);
+    if (message.type === "rehearse") return this.rehearse();
     if (message.type === "usage") return this.attachment?.usage(this.options.groups) ?? {};
     const attachment = this.usable();
     switch (message.type) {
@@ -262,6 +264,12 @@ export class Supervisor {
               },
             },
     });
+  }
+
+  private async rehearse(): Promise<void> {
+    if (this.attachment !== undefined) throw new RequestError("bad_request", "This machine is attached: there is nothing to rehearse");
+    await this.options.tool.rehearse();
+    await warmUp();
   }
 
   private async startRun(request: Message<"run.start">, attachment: Attachment): Promise<void> {

@@ -3,8 +3,11 @@
  *
  *   1. guest → host  `hello`   when the supervisor listens for the first time, and after every reconnect of the host. A machine that was
  *                              restored from a snapshot says nothing of its own accord: the host speaks first.
+ *      host  → guest `rehearse` (any number of times, before `attach` only) goes through the motions of a start and forgets them. Under
+ *                              emulation the first pass through any code is several times slower than the second: a machine that waits
+ *                              for its run rehearses meanwhile.
  *   2. host  → guest `attach`  first request after a start or a restore: clock, entropy, identity, lease, disks, environment. Everything
- *                              but `ping` and `usage` is refused before it (`not_attached`).
+ *                              but `ping`, `usage` and `rehearse` is refused before it (`not_attached`).
  *   3. host  → guest `lease.extend` whenever the lease was renewed. Past its end the guest stops everything, sends `fenced`, and refuses
  *                              what comes after; only killing the machine is left.
  *
@@ -68,6 +71,7 @@ export const attachResult = z.object({
 
 export const leaseExtend = z.object({ type: z.literal("lease.extend"), leaseMs: milliseconds });
 export const pingRequest = z.object({ type: z.literal("ping"), id: requestId });
+export const rehearseRequest = z.object({ type: z.literal("rehearse"), id: requestId });
 export const usageRequest = z.object({ type: z.literal("usage"), id: requestId });
 
 const bytes = z.number().int().nonnegative();

@@ -22,6 +22,7 @@ import {
   leaseExtend,
   okMessage,
   pingRequest,
+  rehearseRequest,
   usageRequest,
 } from "./handshake.ts";
 import { processEnded, processForget, processResize, processSignal, processStart } from "./processes.ts";
@@ -32,6 +33,7 @@ export const hostMessage = z.discriminatedUnion("type", [
   attachRequest,
   leaseExtend,
   pingRequest,
+  rehearseRequest,
   usageRequest,
   runStartRequest,
   runCancelRequest,

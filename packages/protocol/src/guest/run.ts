@@ -68,7 +68,8 @@ export const runStarted = z.object({
   type: z.literal("run.started"),
   attemptId: text(64),
   nodeVersion: text(64),
-  /** Guest-monotonic milliseconds since `run.start` arrived: program process began, module loaded. */
+  /** Guest-monotonic milliseconds since `run.start` arrived: process made, its Node booted, module loaded. */
+  spawnedMs: z.number(),
   bootedMs: z.number(),
   loadedMs: z.number(),
 });
