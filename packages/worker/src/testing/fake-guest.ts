@@ -138,7 +138,7 @@ export class FakeGuest {
 
   private async run(start: RunStartRequest): Promise<void> {
     const attemptId = start.run.attemptId;
-    this.send({ type: "run.started", attemptId, nodeVersion: "v24", bootedMs: 1, loadedMs: 2 });
+    this.send({ type: "run.started", attemptId, nodeVersion: "v24", spawnedMs: 0, bootedMs: 1, loadedMs: 2 });
     const began = performance.now();
     const cancelled = new Promise<{ force: boolean }>((resolve) => {
       this.cancel = resolve;

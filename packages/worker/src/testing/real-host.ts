@@ -1,0 +1,79 @@
+/** A worker with real machines: the QEMU driver, the release guest and the network, against the control plane of the tests. */
+import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { guestCacheDirectory, guestIngredients } from "@helmr/test/services/guest";
+import { ArtifactStore } from "../chunks/artifact-store.ts";
+import { ChunkWorker } from "../chunks/chunk-worker.ts";
+import { PackCache } from "../chunks/pack-cache.ts";
+import { WorkerClient } from "../control/client.ts";
+import { EmptyDisks } from "../disks/empty-disks.ts";
+import { runLimits } from "../limits.ts";
+import { GuestNetwork } from "../network/guest-network.ts";
+import { SystemFacts } from "../network/host-facts.ts";
+import type { Telemetry, WorkerEvents } from "../telemetry.ts";
+import { TemplateStore } from "../templates/template-store.ts";
+import { QemuDriver } from "../vm/qemu/driver.ts";
+import type { WorkerHost } from "../worker-host.ts";
+import { BaseStore } from "../workspace/base-store.ts";
+import type { TestControlPlane } from "./control-plane.ts";
+
+export interface RealHost {
+  host: WorkerHost;
+  events: { event: keyof WorkerEvents; attributes: Record<string, unknown> }[];
+  close(): Promise<void>;
+}
+
+const bytesMax = 4 * 1024 * 1024 * 1024;
+
+/** Templates are kept between runs of the tests; everything else is new. */
+export async function realHost(plane: TestControlPlane): Promise<RealHost> {
+  const { kernel, initramfs, substrate, baseImage, monitorTools } = await guestIngredients("release");
+  const cache = guestCacheDirectory();
+  const home = await mkdtemp(join(tmpdir(), "helmr-worker-"));
+  const at = (name: string) => join(home, name);
+  await chmod(home, 0o711);
+  await mkdir(at("leases"), { mode: 0o711 });
+  await mkdir(at("staging"));
+  const driver = new QemuDriver({
+    stateDirectory: join(cache, "driver"),
+    probe: { kernel, initramfs },
+    tools: monitorTools,
+    cgroupName: "helmr-test",
+  });
+  const chunks = new ChunkWorker();
+  const artifacts = new ArtifactStore({ chunks, packs: await PackCache.open(at("packs"), bytesMax), staging: at("staging") });
+  const events: RealHost["events"] = [];
+  const telemetry: Telemetry = (event, attributes) => {
+    events.push({ event, attributes: { ...attributes } });
+  };
+  const host: WorkerHost = {
+    client: new WorkerClient({ url: plane.api.url, credential: "c" }),
+    driver,
+    templates: await TemplateStore.open({
+      directory: join(cache, "worker-templates"),
+      bytesMax,
+      driver,
+      guest: { kernel, initramfs, substrate },
+    }),
+    bases: await BaseStore.open({ directory: at("bases"), artifacts, chunks, bytesMax }),
+    empties: await EmptyDisks.open(at("empty")),
+    artifacts,
+    network: new GuestNetwork({ allow: [], services: [], facts: new SystemFacts() }),
+    telemetry,
+    limits: runLimits,
+    leasesDirectory: at("leases"),
+    builtInImage: baseImage.path,
+    guest: { environment: {}, extraCa: undefined },
+    scratchMib: 1024,
+  };
+  return {
+    host,
+    events,
+    async close() {
+      host.client.close();
+      await chunks.close();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
