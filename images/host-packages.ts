@@ -13,7 +13,7 @@ export const hostPackages: readonly HostPackage[] = [
     reason: "runs the guests (with KVM where it works, in software elsewhere)",
   },
   { name: "mmdebstrap", provides: "/usr/bin/mmdebstrap", reason: "makes the Debian userland of the built-in base image" },
-  { name: "gcc", provides: "/usr/bin/gcc", reason: "compiles the guest's static tool and the monitor's two small tools" },
+  { name: "gcc", provides: "/usr/bin/gcc", reason: "compiles the guest's static tool and three small tools for the monitor" },
   { name: "libc6-dev", provides: "/usr/include/stdio.h", reason: "headers and static C library for the guest's tool" },
   { name: "linux-libc-dev", provides: "/usr/include/linux/bpf.h", reason: "kernel headers for the guest's tool" },
   { name: "binutils", provides: "/usr/bin/strip", reason: "strips Node and kernel modules to what a guest needs" },

@@ -15,7 +15,7 @@ import type { Duplex } from "node:stream";
 
 export type Accelerator = "kvm" | "hvf" | "tcg";
 
-/** In this order on the guest's bus: /dev/vda is the substrate. */
+/** In this order on the guest's bus: /dev/vda is the substrate. `task` is read-only for its guest, the slots after it and before it are not. */
 export const diskSlots = ["substrate", "image", "scratch", "workspace", "task", "extra0", "extra1", "extra2", "extra3"] as const;
 export type DiskSlot = (typeof diskSlots)[number];
 /** What differs per machine; the other slots belong to the template. */
@@ -61,17 +61,14 @@ export interface MachineDisk {
 export interface MachineSpec {
   /** Unique on this host; names the machine's directory, cgroup and processes. */
   id: string;
-  /** Private directory of this machine, made by the caller, removed by the caller after `stop`. */
+  /** Private directory of this machine, made by the caller, removed by the caller after `stop`. The driver uses `monitor/` in it. */
   directory: string;
   template: Template;
   disks: Partial<Record<MachineDiskSlot, MachineDisk>>;
   limits: { milliCpu: number };
   /** true: memory is a private file from the start, so that a later snapshot costs milliseconds (parking). */
   snapshotable: boolean;
-  /**
-   * Work that must be done before the guest runs, such as filling disks: the files must exist with their final size when the machine is
-   * asked for, their bytes only when this resolves. The monitor starts meanwhile.
-   */
+  /** Work that must be done before the disks are looked at, such as making them. The monitor starts meanwhile. */
   prepared?: Promise<unknown>;
 }
 
@@ -164,6 +161,19 @@ export interface VmDriver {
   /** Machines in directories below this one that still run, whoever started them: for a worker that has just begun. */
   findLeftovers(directory: string): Promise<Leftover[]>;
   endLeftover(leftover: Leftover): Promise<void>;
+  /**
+   * Keeps that many machines of each kind made in advance, for `start` to take; replaces earlier wishes. They cost memory (about as much as a
+   * machine that has run `node` once) and no processor. Worth it under emulation, where the first run of any code is slow.
+   */
+  keepSpares(wishes: readonly SpareWish[]): Promise<void>;
+  /** Ends the spares; machines are their owners' business. */
+  close(): Promise<void>;
+}
+
+export interface SpareWish {
+  template: Template;
+  snapshotable: boolean;
+  count: number;
 }
 
 export interface Leftover {

@@ -6,6 +6,12 @@ export const vmLimits = {
   restoreMs: 20_000,
   /** A clone of a fresh template must say something within this. */
   verifyMs: 20_000,
+  /** Spares are made once nothing was started for this long, and not at once again after a failure. */
+  spareQuietMs: 3_000,
+  sparePauseMs: 30_000,
+  rehearseMs: 60_000,
+  /** Share of the processors for making one. */
+  spareMilliCpu: 1_000,
   /** One answer of a monitor. */
   monitorAnswerMs: 10_000,
   /** Standing still for a snapshot: device state only, disks are the caller's. */

@@ -11,19 +11,20 @@ import { skipUntil } from "../skip-until.ts";
 import { vmLimits } from "../limits.ts";
 import { within } from "../limited-time.ts";
 import { Undo } from "../undo.ts";
-import { asVmError, type CloneContext, type HandleDetails } from "./clone.ts";
+import { asVmError, type CloneContext, ownMemoryName } from "./clone.ts";
+import type { HandleDetails } from "./start-machine.ts";
 import { connectAll, listenAll, monitorLogName } from "./launch.ts";
 import { QemuMachine } from "./machine.ts";
-import { openMachineDirectory } from "./machine-directory.ts";
+import { MachineDirectory } from "./machine-directory.ts";
 import { findMonitor } from "./monitor-process.ts";
 import { Qmp } from "./qmp.ts";
 
 export async function adoptMachine(context: CloneContext, handle: MachineHandle): Promise<Machine | "gone"> {
   const { isolation, cgroups } = context.host;
-  const { user, memory, compatibility } = handle.details as unknown as HandleDetails;
+  const { user, snapshotable, group, compatibility } = handle.details as unknown as HandleDetails;
   const monitor = await findMonitor({ pid: handle.pid, startTime: handle.pidStartTime }, join(handle.directory, monitorLogName));
   if (!monitor) {
-    await cgroups.remove(handle.id);
+    await cgroups.remove(group);
     return "gone";
   }
   const undo = new Undo();
@@ -31,17 +32,17 @@ export async function adoptMachine(context: CloneContext, handle: MachineHandle)
     isolation.claimUser(user);
     undo.add(() => isolation.releaseUser(user));
   }
-  if (memory !== null) undo.add(() => rm(memory, { force: true }));
+  undo.add(() => rm(handle.directory, { recursive: true, force: true }));
   try {
     return await within(
       { ms: vmLimits.adoptMs, code: "monitor_unresponsive", what: `Taking over machine ${handle.id}` },
       async (signal) => {
-        const directory = await openMachineDirectory(handle.directory, user);
+        const directory = await MachineDirectory.open(handle.directory, user);
         undo.add(() => directory.close());
         const sockets = await listenAll(directory, undo);
         undo.add(async () => {
           await monitor.kill();
-          await cgroups.remove(handle.id);
+          await cgroups.remove(group);
         });
         const connections = await connectAll(sockets, monitor, signal);
         const qmp = await Qmp.open(connections.monitor);
@@ -55,7 +56,7 @@ export async function adoptMachine(context: CloneContext, handle: MachineHandle)
           process: monitor,
           qmp,
           directory,
-          memory: memory ?? undefined,
+          memory: snapshotable ? join(handle.directory, ownMemoryName) : undefined,
           undo,
         });
         await machine.noticeEnd();

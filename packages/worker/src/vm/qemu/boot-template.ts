@@ -3,23 +3,24 @@
  * ends the monitor, and proves the result by restoring it once. The directory is a template only when all of that has worked.
  */
 import { randomBytes } from "node:crypto";
-import { chown, mkdir, open, rm } from "node:fs/promises";
+import { chown, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import { channelPreamble, encodeMessage, FrameDecoder } from "@helmr/protocol/guest";
-import { type DiskSlot, diskSlots, type Machine, type Template, type TemplateSpec, VmError } from "../driver.ts";
+import { channelPreamble } from "@helmr/protocol/guest";
+import { type Template, type TemplateSpec, VmError } from "../driver.ts";
 import { networkSyncFrame } from "../network-sync.ts";
 import { skipUntil } from "../skip-until.ts";
 import { vmLimits } from "../limits.ts";
 import { within } from "../limited-time.ts";
 import { Undo } from "../undo.ts";
-import { asVmError, type CloneContext, cloneMachine } from "./clone.ts";
-import { kernelCommandLine, monitorArguments, type SlotBacking } from "./command-line.ts";
+import { asVmError, type CloneContext, makeClone } from "./clone.ts";
+import { kernelCommandLine, monitorArguments } from "./command-line.ts";
 import { DescriptorTable, launchMonitor, type Monitor } from "./launch.ts";
 import { readConsole } from "./machine.ts";
 import type { MonitorUser } from "./machine-directory.ts";
 import { prepareMigration, saveDeviceState } from "./snapshot.ts";
-import { sealTemplate, templateFiles, writeKernelHead } from "./template.ts";
+import { askSupervisor, untilMessage } from "./supervisor-question.ts";
+import { sealTemplate, templateFiles, templateSource, writeKernelHead } from "./template.ts";
 
 export interface TemplateRequest {
   context: CloneContext;
@@ -90,24 +91,21 @@ async function describeBoot({ context, spec, directory, tscKhz }: TemplateReques
   const memory = await files.add(join(directory, templateFiles.memory), "write");
   const kernel = await files.add(spec.kernel, "read");
   const initramfs = await files.add(spec.initramfs, "read");
-  const slots: Partial<Record<DiskSlot, SlotBacking>> = {};
-  for (const slot of diskSlots) slots[slot] = { kind: "placeholder" };
-  slots.substrate = { kind: "raw", descriptor: await files.add(spec.substrate, "read"), readOnly: true };
-  slots.image = { kind: "raw", descriptor: await files.add(spec.image, "read"), readOnly: true };
   return monitorArguments({
     accelerator: context.accelerator,
     shape: spec.shape,
     memory: { descriptor: memory, share: true },
     kernel: { descriptor: kernel, initramfs, commandLine: kernelCommandLine(context.accelerator, tscKhz) },
-    slots: slots as Record<DiskSlot, SlotBacking>,
-    incoming: false,
+    substrate: await files.add(spec.substrate, "read"),
+    image: await files.add(spec.image, "read"),
+    clone: false,
   });
 }
 
 /** Supervisor and relay have both announced themselves; from then on neither says anything before it is spoken to. */
 async function untilReady({ qmp, control, network, process }: Monitor, signal: AbortSignal): Promise<void> {
   const ready = Promise.all([
-    firstMessage(skipUntil(control, { marker: channelPreamble, keepMarker: false }), "hello"),
+    untilMessage(skipUntil(control, { marker: channelPreamble, keepMarker: false }), ["hello"], signal),
     firstBytes(skipUntil(network, { marker: networkSyncFrame, keepMarker: true })),
   ]);
   const ended = new Promise<never>((_, reject) => {
@@ -138,24 +136,6 @@ export function shortenConsole(console: string): string {
   return (own.length > 0 ? own : lines.slice(-12)).slice(-12).join(" | ");
 }
 
-function firstMessage(stream: Duplex, type: string): Promise<Record<string, unknown>> {
-  const decoder = new FrameDecoder();
-  return new Promise((resolve, reject) => {
-    stream.on("error", reject);
-    stream.on("close", () => reject(new VmError("monitor_died", `The guest's channel closed before it said ${type}`)));
-    stream.on("data", (chunk: Buffer) => {
-      try {
-        for (const frame of decoder.push(chunk)) {
-          const message = frame.kind === "message" ? (frame.message as Record<string, unknown>) : {};
-          if (message["type"] === type) resolve(message);
-        }
-      } catch (error) {
-        reject(error instanceof Error ? error : new VmError("boot_failed", String(error)));
-      }
-    });
-  });
-}
-
 function firstBytes(stream: Duplex): Promise<void> {
   return new Promise((resolve, reject) => {
     stream.on("error", reject);
@@ -165,23 +145,25 @@ function firstBytes(stream: Duplex): Promise<void> {
 
 /** A clone must answer: what cannot be restored is found here and not by somebody's run. */
 async function verifyTemplate({ context, directory, signal }: TemplateRequest, template: Template): Promise<void> {
-  const place = join(directory, verifyDirectory);
-  await mkdir(place);
-  let machine: Machine | undefined;
-  try {
-    const id = `verify-${template.key.slice(0, 12)}-${randomBytes(3).toString("hex")}`;
-    const limits = { milliCpu: (template.spec.shape.vcpus + 1) * 1000 };
-    const source = { memory: join(directory, templateFiles.memory), device: join(directory, templateFiles.device) };
-    const spec = { id, directory: place, template, disks: {}, limits, snapshotable: false };
-    const clone = await cloneMachine(context, { spec, source, signal, fromTemplate: true });
-    machine = clone;
-    await within({ ms: vmLimits.verifyMs, code: "restore_failed", what: "The first answer of a restored template", signal }, async () => {
-      const answer = firstMessage(clone.control, "ok");
-      clone.control.write(encodeMessage({ type: "ping", id: 1 }));
-      await answer;
+  const id = `verify-${template.key.slice(0, 12)}-${randomBytes(3).toString("hex")}`;
+  const milliCpu = (template.spec.shape.vcpus + 1) * 1000;
+  const what = "The first answer of a restored template";
+  await within({ ms: vmLimits.verifyMs, code: "restore_failed", what, signal }, async (bound) => {
+    const place = join(directory, verifyDirectory);
+    const clone = await makeClone(context, {
+      id,
+      directory: place,
+      template,
+      source: templateSource(template),
+      snapshotable: false,
+      milliCpu,
+      signal: bound,
     });
-  } finally {
-    await machine?.stop();
-    await rm(place, { recursive: true, force: true });
-  }
+    try {
+      await clone.monitor.qmp.execute("cont");
+      await askSupervisor(clone.monitor.control, { type: "ping", id: 0 }, bound);
+    } finally {
+      await clone.undo.run();
+    }
+  });
 }

@@ -1,41 +1,27 @@
 /**
- * A machine out of a snapshot: of a template (start) or of another machine (restore).
+ * A clone: a monitor that has loaded a snapshot, of a template or of another machine, and stands still with nothing behind its disk slots.
+ * It becomes a machine when it is given its disks (assign-disks.ts) and is let go.
  *
  *   private    memory is mapped copy-on-write from the snapshot's file, which nobody may write to: nothing to copy, cannot be snapshotted
- *   own        memory is a sparse copy in the machine's directory, mapped shared: 50 ms more, a later snapshot is the file itself
+ *   own        memory is a sparse copy in the clone's directory, mapped shared: 50 ms more, a later snapshot is the file itself
+ *
+ * Its directory holds everything that it is: sockets, own memory, the monitor's log. It is made here and removed with the clone.
  */
 import { execFile } from "node:child_process";
-import { chmod, chown, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import {
-  type Accelerator,
-  type Compatibility,
-  type DiskSlot,
-  diskSlots,
-  type Machine,
-  type MachineDisk,
-  type MachineHandle,
-  type MachineSpec,
-  type Snapshot,
-  type Template,
-  VmError,
-} from "../driver.ts";
-import { vmLimits } from "../limits.ts";
-import { orAborted, within } from "../limited-time.ts";
+import { type Accelerator, type Compatibility, type Snapshot, type Template, VmError } from "../driver.ts";
 import { Undo } from "../undo.ts";
-import { monitorArguments, placeholderBytes, type SlotBacking } from "./command-line.ts";
+import { monitorArguments } from "./command-line.ts";
 import { DescriptorTable, type LaunchHost, launchMonitor, type Monitor } from "./launch.ts";
-import { QemuMachine } from "./machine.ts";
 import type { MonitorUser } from "./machine-directory.ts";
-import { backingFile } from "./overlay-backing.ts";
 import { loadDeviceState, prepareMigration } from "./snapshot.ts";
-import { requireUntouched, templateFiles } from "./template.ts";
+import { templateFiles } from "./template.ts";
 
 const run = promisify(execFile);
 const copyMs = 60_000;
-const ownMemoryName = "memory";
-export const handleName = "machine.json";
+export const ownMemoryName = "memory";
 
 export interface CloneContext {
   host: LaunchHost;
@@ -44,57 +30,52 @@ export interface CloneContext {
 }
 
 export interface CloneRequest {
-  spec: MachineSpec;
+  /** Names the control group. */
+  id: string;
+  /** Made here. */
+  directory: string;
+  template: Template;
   source: Pick<Snapshot, "memory" | "device">;
+  snapshotable: boolean;
+  milliCpu: number;
   signal: AbortSignal;
-  fromTemplate: boolean;
 }
 
-/** What `adopt` needs to know beside the process. */
-export interface HandleDetails {
-  compatibility: Compatibility;
+export interface Clone {
+  id: string;
+  template: Template;
+  snapshotable: boolean;
   user: MonitorUser | null;
-  memory: string | null;
+  monitor: Monitor;
+  undo: Undo;
 }
 
-export function cloneMachine(context: CloneContext, request: CloneRequest): Promise<Machine> {
-  const { spec, signal } = request;
-  return within({ ms: vmLimits.restoreMs, code: "restore_failed", what: `Starting machine ${spec.id}`, signal }, (bound) =>
-    startClone(context, { ...request, signal: bound }),
-  );
-}
-
-async function startClone(context: CloneContext, request: CloneRequest): Promise<Machine> {
-  const { spec, source, signal } = request;
+export async function makeClone(context: CloneContext, request: CloneRequest): Promise<Clone> {
+  const { id, directory, template, snapshotable, signal } = request;
   const { isolation } = context.host;
   const undo = new Undo();
   const files = new DescriptorTable();
+  let monitor: Monitor | undefined;
   try {
-    if (request.fromTemplate) await requireUntouched(spec.template);
     const user = isolation.acquireUser();
     if (user) undo.add(() => isolation.releaseUser(user));
-    const memory = spec.snapshotable ? await ownMemory(spec, { source: source.memory, user, undo }) : source.memory;
-    const plan = await describeClone(context, { spec, files, memory, device: source.device });
-    const monitor = await launchMonitor(context.host, {
-      id: spec.id,
-      directory: spec.directory,
-      shape: spec.template.spec.shape,
-      milliCpu: spec.limits.milliCpu,
-      user,
-      files,
-      args: plan.args,
-      privateMemory: spec.snapshotable ? undefined : plan.memory,
-      undo,
-      signal,
-    });
-    await wakeUp(monitor, { spec, device: plan.device, signal });
-    const machine = await describeMachine(context, { monitor, spec, user, undo, memory: spec.snapshotable ? memory : undefined });
-    // Given up while the last step was under way: nobody will take it.
+    await mkdir(directory);
+    // A spare's has moved by then.
+    undo.add(() => rm(monitor?.directory.path ?? directory, { recursive: true, force: true }));
+    const memory = snapshotable ? await copyMemory(request, user) : request.source.memory;
+    const plan = await describeClone(context, { request, files, memory });
+    const { shape } = template.spec;
+    const privateMemory = snapshotable ? undefined : plan.memory;
+    const { args } = plan;
+    const { milliCpu } = request;
+    monitor = await launchMonitor(context.host, { id, directory, shape, milliCpu, user, files, args, privateMemory, undo, signal });
+    await prepareMigration(monitor.qmp);
+    await loadDeviceState(monitor.qmp, plan.device, signal);
     signal.throwIfAborted();
-    return machine;
+    return { id, template, snapshotable, user, monitor, undo };
   } catch (error) {
     await undo.run();
-    throw asVmError(error, "restore_failed", `Machine ${spec.id} could not be started`);
+    throw asVmError(error, "restore_failed", `Clone ${id} could not be made`);
   } finally {
     await files.close();
   }
@@ -106,17 +87,9 @@ export function asVmError(error: unknown, code: VmError["code"], what: string): 
   return new VmError(code, `${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
 }
 
-interface MemoryRequest {
-  source: string;
-  user: MonitorUser | null;
-  undo: Undo;
-}
-
-async function ownMemory(spec: MachineSpec, { source, user, undo }: MemoryRequest): Promise<string> {
-  const target = join(spec.directory, ownMemoryName);
-  // A snapshot of the machine has a link of its own to the file.
-  undo.add(() => rm(target, { force: true }));
-  await run("cp", ["--sparse=auto", "--reflink=auto", "--", source, target], { timeout: copyMs });
+async function copyMemory({ directory, source }: CloneRequest, user: MonitorUser | null): Promise<string> {
+  const target = join(directory, ownMemoryName);
+  await run("cp", ["--sparse=auto", "--reflink=auto", "--", source.memory, target], { timeout: copyMs });
   if (user) await chown(target, user.uid, user.gid);
   await chmod(target, 0o600);
   return target;
@@ -128,96 +101,25 @@ interface ClonePlan {
   device: number;
 }
 
-async function describeClone(
-  context: CloneContext,
-  parts: { spec: MachineSpec; files: DescriptorTable; memory: string; device: string },
-): Promise<ClonePlan> {
-  const { spec, files } = parts;
-  const { template } = spec;
-  const memory = await files.add(parts.memory, spec.snapshotable ? "write" : "read");
-  const device = await files.add(parts.device, "read");
+interface CloneParts {
+  request: CloneRequest;
+  files: DescriptorTable;
+  memory: string;
+}
+
+async function describeClone(context: CloneContext, { request, files, memory: path }: CloneParts): Promise<ClonePlan> {
+  const { template, source, snapshotable } = request;
+  const memory = await files.add(path, snapshotable ? "write" : "read");
+  const device = await files.add(source.device, "read");
   const kernel = await files.add(join(template.directory, templateFiles.kernel), "read");
-  const slots = await backSlots(spec, files);
   const args = monitorArguments({
     accelerator: context.accelerator,
     shape: template.spec.shape,
-    memory: { descriptor: memory, share: spec.snapshotable },
+    memory: { descriptor: memory, share: snapshotable },
     kernel: { descriptor: kernel },
-    slots,
-    incoming: true,
+    substrate: await files.add(template.spec.substrate, "read"),
+    image: await files.add(template.spec.image, "read"),
+    clone: true,
   });
   return { args, memory, device };
-}
-
-async function backSlots(spec: MachineSpec, files: DescriptorTable): Promise<Record<DiskSlot, SlotBacking>> {
-  const { substrate, image } = spec.template.spec;
-  const slots: Partial<Record<DiskSlot, SlotBacking>> = {};
-  for (const slot of diskSlots) {
-    if (slot === "substrate" || slot === "image") {
-      slots[slot] = { kind: "raw", descriptor: await files.add(slot === "substrate" ? substrate : image, "read"), readOnly: true };
-      continue;
-    }
-    const disk = spec.disks[slot];
-    slots[slot] = disk ? await backSlot(disk, files) : { kind: "placeholder" };
-  }
-  return slots as Record<DiskSlot, SlotBacking>;
-}
-
-async function backSlot(disk: MachineDisk, files: DescriptorTable): Promise<SlotBacking> {
-  const descriptor = await files.add(disk.path, disk.readOnly ? "read" : "write");
-  if (disk.format === "raw") return { kind: "raw", descriptor, readOnly: disk.readOnly };
-  const backing = await files.add(disk.backing ?? (await backingFile(disk.path)), "read");
-  return { kind: "overlay", descriptor, readOnly: disk.readOnly, backing };
-}
-
-/** Devices first, then the real sizes of the disks, then the processors. */
-async function wakeUp(
-  monitor: Monitor,
-  { spec, device, signal }: { spec: MachineSpec; device: number; signal: AbortSignal },
-): Promise<void> {
-  const { qmp } = monitor;
-  await prepareMigration(qmp);
-  await loadDeviceState(qmp, device, signal);
-  for (const [slot, disk] of Object.entries(spec.disks)) {
-    // A read-only disk cannot be resized; what reads it believes its file system, not the device.
-    if (!disk.readOnly && disk.sizeBytes !== placeholderBytes)
-      await qmp.execute("block_resize", { "node-name": slot, size: disk.sizeBytes });
-  }
-  await orAborted(Promise.resolve(spec.prepared), signal);
-  await qmp.execute("cont");
-}
-
-interface MachineRequest {
-  monitor: Monitor;
-  spec: MachineSpec;
-  user: MonitorUser | null;
-  memory: string | undefined;
-  undo: Undo;
-}
-
-async function describeMachine(context: CloneContext, { monitor, spec, user, memory, undo }: MachineRequest): Promise<Machine> {
-  const compatibility = context.compatibility(spec.template);
-  const details: HandleDetails = { compatibility, user, memory: memory ?? null };
-  const { pid, startTime } = monitor.process;
-  const handle: MachineHandle = {
-    driver: "qemu",
-    id: spec.id,
-    directory: spec.directory,
-    pid,
-    pidStartTime: startTime,
-    details: { ...details },
-  };
-  await writeFile(join(spec.directory, handleName), JSON.stringify(handle), { mode: 0o600 });
-  return new QemuMachine({
-    id: spec.id,
-    compatibility,
-    handle,
-    control: monitor.control,
-    network: monitor.network,
-    process: monitor.process,
-    qmp: monitor.qmp,
-    directory: monitor.directory,
-    memory,
-    undo,
-  });
 }

@@ -1,6 +1,6 @@
 /**
  * The command line of a monitor, from data. Template and clone must describe the same machine, device by device, or a snapshot does not load;
- * so both come from here and differ only in: memory sharing, what stands behind the disks, kernel and command line, `-incoming`.
+ * so both come from here and differ only in: memory sharing, kernel and command line, and that a clone waits for a snapshot.
  *
  * Files are passed as descriptors (3, 4, …): the monitor runs as a user who may not reach them by name, and names need no quoting. Disks go
  * through /dev/fdset, which the monitor duplicates with the access mode that they were opened with; kernel and memory are opened again
@@ -11,8 +11,10 @@
  */
 import { type Accelerator, type DiskSlot, diskSlots, type MachineShape } from "../driver.ts";
 
-/** The size that a guest believes an unused slot has. Writable disks are told their real size after the restore. */
+/** The size that a guest believes an unused slot has. Writable disks are told their real size when they come. */
 export const placeholderBytes = 16 * 1024 ** 4;
+/** The only slot of a machine that is read-only for its guest; a device cannot change that while it exists. */
+export const readOnlySlot: DiskSlot = "task";
 
 const channelBus = diskSlots.length + 1;
 
@@ -20,13 +22,9 @@ export const socketNames = {
   monitor: "monitor.sock",
   control: "control.sock",
   network: "network.sock",
+  files: "files.sock",
   migration: "migration.sock",
 } as const;
-
-export type SlotBacking =
-  | { kind: "placeholder" }
-  | { kind: "raw"; descriptor: number; readOnly: boolean }
-  | { kind: "overlay"; descriptor: number; readOnly: boolean; backing: number };
 
 export interface MonitorSetup {
   accelerator: Accelerator;
@@ -34,14 +32,17 @@ export interface MonitorSetup {
   memory: { descriptor: number; share: boolean };
   /** Of a clone: the beginning of the kernel file, because the devices that come with a kernel belong to the machine. */
   kernel: { descriptor: number; initramfs?: number; commandLine?: string };
-  slots: Record<DiskSlot, SlotBacking>;
-  incoming: boolean;
+  /** Descriptors of the disks that belong to the template. */
+  substrate: number;
+  image: number;
+  /** A clone waits for a snapshot and can be given files later. */
+  clone: boolean;
 }
 
 const mib = 1024 * 1024;
 
 export function monitorArguments(setup: MonitorSetup): string[] {
-  const { accelerator, shape, memory, kernel, slots, incoming } = setup;
+  const { accelerator, shape, memory, kernel, clone } = setup;
   const machine = ["microvm", "acpi=on", "pit=off", "pic=off", "rtc=on", "isa-serial=on", "auto-kernel-cmdline=off", "memory-backend=ram0"];
   const args = ["-name", "helmr", "-M", machine.join(","), ...acceleratorArguments(accelerator)];
   args.push("-m", `${shape.memoryMib}M`, "-smp", String(shape.vcpus), "-nodefaults", "-no-user-config", "-display", "none");
@@ -60,8 +61,16 @@ export function monitorArguments(setup: MonitorSetup): string[] {
   args.push("-action", "reboot=shutdown,shutdown=pause");
   args.push("-chardev", `ringbuf,id=console,size=65536`, "-serial", "chardev:console");
   args.push("-chardev", `socket,id=monitor,path=${socketNames.monitor},reconnect=1`, "-mon", "chardev=monitor,mode=control");
-  args.push(...channelArguments(), ...diskArguments(slots));
-  if (incoming) args.push("-incoming", "defer");
+  args.push(...channelArguments(), ...diskArguments(setup));
+  if (clone)
+    args.push(
+      "-chardev",
+      `socket,id=files,path=${socketNames.files},reconnect=1`,
+      "-mon",
+      "chardev=files,mode=control",
+      "-incoming",
+      "defer",
+    );
   args.push("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
   return args;
 }
@@ -88,18 +97,61 @@ function channelArguments(): string[] {
   ].flat();
 }
 
-function diskArguments(slots: Record<DiskSlot, SlotBacking>): string[] {
+function diskArguments({ substrate, image }: MonitorSetup): string[] {
+  const own: Partial<Record<DiskSlot, number>> = { substrate, image };
   return diskSlots.flatMap((slot, index) => {
-    const { nodes, descriptors } = blockNodes(slot, slots[slot]);
-    const added = descriptors.flatMap((descriptor) => ["-add-fd", `fd=${descriptor},set=${descriptor}`]);
-    const described = nodes.flatMap((node) => ["-blockdev", JSON.stringify(node)]);
-    return [
-      ...added,
-      ...described,
-      "-device",
-      `virtio-blk-device,id=${slot}-device,drive=${slot},bus=virtio-mmio-bus.${channelBus - 1 - index}`,
-    ];
+    const descriptor = own[slot];
+    const added = descriptor === undefined ? [] : ["-add-fd", `fd=${descriptor},set=${descriptor}`];
+    const node =
+      descriptor === undefined
+        ? slotNode(slot, placeholderNode(slot))
+        : { driver: "raw", "node-name": slot, "read-only": true, file: fileNode(descriptor, true) };
+    const device = `virtio-blk-device,id=${slot}-device,drive=${slot},bus=virtio-mmio-bus.${channelBus - 1 - index}`;
+    return [...added, "-blockdev", JSON.stringify(node), "-device", device];
   });
+}
+
+type BlockNode = Record<string, unknown>;
+
+/**
+ * What the device of a machine's slot holds on to: a layer that does nothing, over a placeholder first and over a disk later
+ * (`blockdev-reopen` exchanges the file below it).
+ */
+export function slotNode(slot: DiskSlot, file: BlockNode | string): BlockNode {
+  return { driver: "raw", "node-name": slot, "read-only": slot === readOnlySlot, discard: "unmap", cache: pageCache, file };
+}
+
+function placeholderNode(slot: DiskSlot): BlockNode {
+  return {
+    driver: "null-co",
+    "node-name": `${slot}-placeholder`,
+    size: placeholderBytes,
+    "read-zeroes": true,
+    "read-only": slot === readOnlySlot,
+  };
+}
+
+export interface DiskFiles {
+  /** Sets of descriptors that the monitor has been given. */
+  set: number;
+  /** Of the raw file under an overlay. */
+  backingSet?: number;
+  readOnly: boolean;
+}
+
+/** A node for `blockdev-add`. */
+export function diskNode(name: string, { set, backingSet, readOnly }: DiskFiles): BlockNode {
+  if (backingSet === undefined) return { ...fileNode(set, readOnly), "node-name": name };
+  const backing = { driver: "raw", "read-only": true, file: fileNode(backingSet, true) };
+  return {
+    driver: "qcow2",
+    "node-name": name,
+    "read-only": readOnly,
+    discard: "unmap",
+    cache: pageCache,
+    file: fileNode(set, readOnly),
+    backing,
+  };
 }
 
 /**
@@ -108,32 +160,9 @@ function diskArguments(slots: Record<DiskSlot, SlotBacking>): string[] {
  */
 const pageCache = { direct: false, "no-flush": true };
 
-interface BlockNodes {
-  nodes: Record<string, unknown>[];
-  descriptors: number[];
-}
-
-function blockNodes(slot: DiskSlot, backing: SlotBacking): BlockNodes {
-  if (backing.kind === "placeholder") {
-    return { nodes: [{ driver: "null-co", "node-name": slot, size: placeholderBytes, "read-zeroes": true }], descriptors: [] };
-  }
-  const { descriptor, readOnly } = backing;
-  const common = { "node-name": slot, "read-only": readOnly, discard: "unmap", cache: pageCache, file: fileNode(descriptor, readOnly) };
-  if (backing.kind === "raw") return { nodes: [{ driver: "raw", ...common }], descriptors: [descriptor] };
-  const below = { driver: "raw", "read-only": true, file: fileNode(backing.backing, true) };
-  return { nodes: [{ driver: "qcow2", ...common, backing: below }], descriptors: [descriptor, backing.backing] };
-}
-
 /** Locks are the caller's business: one machine owns its directory, and read-only files are shared by many. */
-function fileNode(descriptor: number, readOnly: boolean): Record<string, unknown> {
-  return {
-    driver: "file",
-    filename: `/dev/fdset/${descriptor}`,
-    "read-only": readOnly,
-    locking: "off",
-    discard: "unmap",
-    cache: pageCache,
-  };
+function fileNode(set: number, readOnly: boolean): BlockNode {
+  return { driver: "file", filename: `/dev/fdset/${set}`, "read-only": readOnly, locking: "off", discard: "unmap", cache: pageCache };
 }
 
 /**

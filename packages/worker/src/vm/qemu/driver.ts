@@ -16,12 +16,15 @@ import {
   type MachineHandle,
   type MachineSpec,
   type Snapshot,
+  type SpareWish,
   type Template,
   type TemplateSpec,
   type VmDriver,
 } from "../driver.ts";
 import { adoptMachine } from "./adopt.ts";
-import { cloneMachine, type CloneContext } from "./clone.ts";
+import type { CloneContext } from "./clone.ts";
+import { Spares } from "./spares.ts";
+import { startMachine } from "./start-machine.ts";
 import { bootTemplate } from "./boot-template.ts";
 import { chooseAccelerator } from "./probes.ts";
 import { FileDigests } from "./file-digests.ts";
@@ -34,8 +37,10 @@ export interface QemuDriverOptions {
   stateDirectory: string;
   /** What the probes boot: the guest's own kernel and initramfs. */
   probe: { kernel: string; initramfs: string };
-  tools?: MonitorTools;
+  tools: MonitorTools;
   binary?: string;
+  /** Where spare machines wait; on the file system of the machines' directories. */
+  spareDirectory?: string;
   /** Name of the control group above the machines'; one per install. */
   cgroupName?: string;
   /** Leaves the probes out. */
@@ -43,18 +48,20 @@ export interface QemuDriverOptions {
 }
 
 /** Part of the template key: raised whenever the command line or the way of booting changes. */
-const machineVersion = 4;
+const machineVersion = 5;
 
 export class QemuDriver implements VmDriver {
   private readonly options: QemuDriverOptions;
   private readonly binary: string;
   private readonly digests: FileDigests;
+  private readonly spares: Spares;
   private found: Promise<HostFacts> | undefined;
 
   constructor(options: QemuDriverOptions) {
     this.options = options;
     this.binary = options.binary ?? "qemu-system-x86_64";
     this.digests = new FileDigests(join(options.stateDirectory, "digests.json"));
+    this.spares = new Spares(options.spareDirectory ?? join(options.stateDirectory, "spares"), () => this.context());
   }
 
   async facts(): Promise<DriverFacts> {
@@ -85,13 +92,20 @@ export class QemuDriver implements VmDriver {
   }
 
   async start(spec: MachineSpec, signal: AbortSignal): Promise<Machine> {
-    const { directory } = spec.template;
-    const source = { memory: join(directory, templateFiles.memory), device: join(directory, templateFiles.device) };
-    return cloneMachine(await this.context(), { spec, source, signal, fromTemplate: true });
+    return startMachine(await this.context(), { spec, signal, spares: this.spares });
   }
 
   async restore(spec: MachineSpec, snapshot: Pick<Snapshot, "memory" | "device">, signal: AbortSignal): Promise<Machine> {
-    return cloneMachine(await this.context(), { spec, source: snapshot, signal, fromTemplate: false });
+    return startMachine(await this.context(), { spec, signal, snapshot });
+  }
+
+  /** See spares.ts. Replaces earlier wishes. */
+  async keepSpares(wishes: readonly SpareWish[]): Promise<void> {
+    await this.spares.wish(wishes);
+  }
+
+  async close(): Promise<void> {
+    await this.spares.close();
   }
 
   async adopt(handle: MachineHandle): Promise<Machine | "gone"> {
@@ -109,7 +123,8 @@ export class QemuDriver implements VmDriver {
   async endLeftover(leftover: Leftover): Promise<void> {
     await endLeftover(leftover);
     const { cgroups } = await this.hostFacts();
-    if (leftover.handle) await cgroups.remove(leftover.handle.id);
+    const group = leftover.handle?.details["group"];
+    if (typeof group === "string") await cgroups.remove(group);
   }
 
   private hostFacts(): Promise<HostFacts> {
@@ -122,7 +137,7 @@ export class QemuDriver implements VmDriver {
   }
 
   private async findFacts(): Promise<HostFacts> {
-    const { stateDirectory, tools = {}, cgroupName = "helmr", accelerator, probe } = this.options;
+    const { stateDirectory, tools, cgroupName = "helmr", accelerator, probe } = this.options;
     await mkdir(stateDirectory, { recursive: true });
     return findHostFacts({
       binary: this.binary,
@@ -144,7 +159,8 @@ export class QemuDriver implements VmDriver {
   private async context(known?: HostFacts): Promise<CloneContext> {
     const facts = known ?? (await this.hostFacts());
     const { isolation, cgroups, accelerator, driver, version, cpuFamily } = facts;
-    const host = { binary: this.binary, privateMemoryLibrary: this.options.tools?.privateMemory, isolation, cgroups };
+    const { privateMemory, passDescriptors } = this.options.tools;
+    const host = { binary: this.binary, privateMemoryLibrary: privateMemory, passDescriptors, isolation, cgroups };
     const compatibility = ({ key, spec }: Template): Compatibility => ({
       driver,
       driverVersion: version,

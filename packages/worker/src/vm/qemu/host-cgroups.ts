@@ -15,6 +15,8 @@ export interface HostCgroups {
   explanation: string;
   /** Makes the machine's group and moves the process into it. */
   place(id: string, pid: number, limits: GroupLimits): Promise<void>;
+  /** Gives an existing group other limits. */
+  limit(id: string, limits: GroupLimits): Promise<void>;
   remove(id: string): Promise<void>;
   /** Machines that have a group. */
   list(): Promise<string[]>;
@@ -30,7 +32,8 @@ export async function findCgroups(name: string): Promise<HostCgroups> {
 }
 
 function none(explanation: string): HostCgroups {
-  return { explanation, place: () => Promise.resolve(), remove: () => Promise.resolve(), list: () => Promise.resolve([]) };
+  const nothing = (): Promise<void> => Promise.resolve();
+  return { explanation, place: nothing, limit: nothing, remove: nothing, list: () => Promise.resolve([]) };
 }
 
 async function versionTwo(name: string, controllers: readonly string[]): Promise<HostCgroups | undefined> {
@@ -44,19 +47,21 @@ async function versionTwo(name: string, controllers: readonly string[]): Promise
   } catch {
     return undefined;
   }
+  const limit = (id: string, limits: GroupLimits): Promise<void> =>
+    setKnown(join(parent, id), {
+      "cpu.max": `${cpuQuotaUs(limits)} ${periodUs}`,
+      "memory.max": String(limits.memoryBytes),
+      "memory.swap.max": "0",
+      "pids.max": String(limits.tasks),
+    });
   return {
     explanation: `control groups version 2 (${wanted.join(" ")}) below ${parent}`,
     async place(id, pid, limits) {
-      const group = join(parent, id);
-      await mkdir(group, { recursive: true });
-      await setKnown(group, {
-        "cpu.max": `${cpuQuotaUs(limits)} ${periodUs}`,
-        "memory.max": String(limits.memoryBytes),
-        "memory.swap.max": "0",
-        "pids.max": String(limits.tasks),
-      });
-      await writeFile(join(group, "cgroup.procs"), String(pid));
+      await mkdir(join(parent, id), { recursive: true });
+      await limit(id, limits);
+      await writeFile(join(parent, id, "cgroup.procs"), String(pid));
     },
+    limit,
     remove: (id) => removeGroup(join(parent, id)),
     list: () => listGroups(parent),
   };
@@ -72,23 +77,26 @@ async function versionOne(name: string): Promise<HostCgroups | undefined> {
     if (made !== undefined) hierarchies.push(controller);
   }
   if (hierarchies.length === 0) return undefined;
+  const groups = (id: string): string[] => hierarchies.map((controller) => join(root, controller, name, id));
+  const limit = async (id: string, limits: GroupLimits): Promise<void> => {
+    const values = {
+      "cpu.cfs_period_us": String(periodUs),
+      "cpu.cfs_quota_us": String(cpuQuotaUs(limits)),
+      "memory.limit_in_bytes": String(limits.memoryBytes),
+      "pids.max": String(limits.tasks),
+    };
+    for (const group of groups(id)) await setKnown(group, values);
+  };
   return {
     explanation: `control groups version 1 (${hierarchies.join(" ")}) named ${name}`,
     async place(id, pid, limits) {
-      for (const controller of hierarchies) {
-        const group = join(root, controller, name, id);
-        await mkdir(group, { recursive: true });
-        await setKnown(group, {
-          "cpu.cfs_period_us": String(periodUs),
-          "cpu.cfs_quota_us": String(cpuQuotaUs(limits)),
-          "memory.limit_in_bytes": String(limits.memoryBytes),
-          "pids.max": String(limits.tasks),
-        });
-        await writeFile(join(group, "cgroup.procs"), String(pid));
-      }
+      for (const group of groups(id)) await mkdir(group, { recursive: true });
+      await limit(id, limits);
+      for (const group of groups(id)) await writeFile(join(group, "cgroup.procs"), String(pid));
     },
+    limit,
     async remove(id) {
-      for (const controller of hierarchies) await removeGroup(join(root, controller, name, id));
+      for (const group of groups(id)) await removeGroup(group);
     },
     list: async () => [...new Set((await Promise.all(hierarchies.map((controller) => listGroups(join(root, controller, name))))).flat())],
   };

@@ -13,10 +13,11 @@ import { measureTscRate, processorFamily } from "./tsc-rate.ts";
 const run = promisify(execFile);
 const versionMs = 10_000;
 
+/** Programs of ours on the host: see host-tools/. The preparation compiles them. */
 export interface MonitorTools {
-  /** See host-tools/: made by the preparation; without them the driver still works, less safely and less exactly. */
-  privateMemory?: string;
-  tscRate?: string;
+  privateMemory: string;
+  tscRate: string;
+  passDescriptors: string;
 }
 
 export interface HostFacts extends DriverFacts {
@@ -42,12 +43,11 @@ export async function findHostFacts({ binary, tools, cgroupName, chooseAccelerat
     readFile("/proc/cpuinfo", "utf8"),
   ]);
   const clock = accelerator === "tcg" ? `; time stamp counter ${rate.khz} kHz (${rate.source})` : "";
-  const memory = tools.privateMemory === undefined ? "; template memory is protected by file modes only" : "";
   return {
     driver: "qemu",
     version,
     accelerator,
-    explanation: `${explanation}${clock}; ${isolation.explanation}; ${cgroups.explanation}${memory}`,
+    explanation: `${explanation}${clock}; ${isolation.explanation}; ${cgroups.explanation}`,
     // An emulated processor is the same everywhere, but its clock is the host's counter.
     cpuFamily: accelerator === "tcg" ? `emulated-x86_64-${Math.round(rate.khz / 1000)}MHz` : processorFamily(cpuinfo),
     isolation,

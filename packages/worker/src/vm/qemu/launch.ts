@@ -11,7 +11,7 @@ import type { Undo } from "../undo.ts";
 import { socketNames } from "./command-line.ts";
 import type { HostCgroups } from "./host-cgroups.ts";
 import type { Isolation } from "./host-isolation.ts";
-import { type MachineDirectory, type MachineSocket, type MonitorUser, openMachineDirectory } from "./machine-directory.ts";
+import { MachineDirectory, type MachineSocket, type MonitorUser } from "./machine-directory.ts";
 import { type MonitorProcess, startMonitor } from "./monitor-process.ts";
 import { Qmp } from "./qmp.ts";
 
@@ -21,13 +21,16 @@ export const firstDescriptor = 3;
 
 export interface LaunchHost {
   binary: string;
-  /** The library that opens private memory read-only; absent: the file's modes have to do. */
-  privateMemoryLibrary: string | undefined;
+  /** The library that opens private memory read-only. */
+  privateMemoryLibrary: string;
+  /** Gives a running monitor its disks. */
+  passDescriptors: string;
   isolation: Isolation;
   cgroups: HostCgroups;
 }
 
 export interface LaunchRequest {
+  /** Names the control group. */
   id: string;
   directory: string;
   shape: MachineShape;
@@ -47,6 +50,8 @@ export interface Monitor {
   qmp: Qmp;
   control: Socket;
   network: Socket;
+  /** Where a clone connects for descriptors. */
+  files: MachineSocket;
   directory: MachineDirectory;
 }
 
@@ -74,7 +79,7 @@ export class DescriptorTable {
 
 export async function launchMonitor(host: LaunchHost, request: LaunchRequest): Promise<Monitor> {
   const { signal, undo } = request;
-  const directory = await openMachineDirectory(request.directory, request.user);
+  const directory = await MachineDirectory.open(request.directory, request.user);
   undo.add(() => directory.close());
   const sockets = await listenAll(directory, undo);
   const started = await spawnMonitor(host, request);
@@ -86,33 +91,35 @@ export async function launchMonitor(host: LaunchHost, request: LaunchRequest): P
   const connections = await connectAll(sockets, started, signal);
   const qmp = await Qmp.open(connections.monitor);
   undo.add(() => qmp.close());
-  return { process: started, qmp, control: connections.control, network: connections.network, directory };
+  return { process: started, qmp, control: connections.control, network: connections.network, files: sockets.files, directory };
 }
 
 export interface MonitorSockets {
   monitor: MachineSocket;
   control: MachineSocket;
   network: MachineSocket;
+  files: MachineSocket;
 }
 
 export async function listenAll(directory: MachineDirectory, undo: Undo): Promise<MonitorSockets> {
-  const listen = async (name: string): Promise<MachineSocket> => {
-    const socket = await directory.listen(name);
+  const listen = async (name: string, untouched = false): Promise<MachineSocket> => {
+    const socket = await directory.listen(name, { untouched });
     undo.add(() => socket.close());
     return socket;
   };
-  const [monitor, control, network] = await Promise.all([
+  const [monitor, control, network, files] = await Promise.all([
     listen(socketNames.monitor),
     listen(socketNames.control),
     listen(socketNames.network),
+    listen(socketNames.files, true),
   ]);
-  return { monitor, control, network };
+  return { monitor, control, network, files };
 }
 
 async function spawnMonitor(host: LaunchHost, request: LaunchRequest): Promise<MonitorProcess> {
   const env: Record<string, string> = { LC_ALL: "C", PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
   const command = [host.binary, ...request.args];
-  if (request.privateMemory !== undefined && host.privateMemoryLibrary !== undefined) {
+  if (request.privateMemory !== undefined) {
     const preload = await request.files.add(host.privateMemoryLibrary, "read");
     // Only the monitor itself is to be given the library, not what starts it.
     command.unshift("env", `LD_PRELOAD=/proc/self/fd/${preload}`, `HELMR_PRIVATE_MEMORY=/proc/self/fd/${request.privateMemory}`);

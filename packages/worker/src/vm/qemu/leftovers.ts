@@ -5,7 +5,7 @@
 import { readdir, readFile, readlink, realpath } from "node:fs/promises";
 import { basename, join, sep } from "node:path";
 import type { Leftover, MachineHandle } from "../driver.ts";
-import { handleName } from "./clone.ts";
+import { handleName } from "./start-machine.ts";
 import type { HostCgroups } from "./host-cgroups.ts";
 import { findMonitor, type ProcessIdentity, readStartTime } from "./monitor-process.ts";
 import { monitorLogName } from "./launch.ts";

@@ -6,7 +6,7 @@
  * descriptor of the directory. So neither the length of the path (108 bytes for a socket) nor what it contains (spaces, commas) nor the
  * modes of its parents matter. The directory belongs to the worker: a monitor may use what is in it and make nothing.
  */
-import { chmod, chown, type FileHandle, open, rm } from "node:fs/promises";
+import { chmod, chown, type FileHandle, open, rename, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { once } from "node:events";
 
@@ -15,28 +15,49 @@ export interface MonitorUser {
   gid: number;
 }
 
-export interface MachineDirectory {
-  readonly path: string;
-  /** Listens under this name; the monitor's user may connect. */
-  listen(name: string): Promise<MachineSocket>;
-  close(): Promise<void>;
-}
+export class MachineDirectory {
+  private readonly handle: FileHandle;
+  private readonly user: MonitorUser | null;
+  private place: string;
 
-export async function openMachineDirectory(path: string, user: MonitorUser | null): Promise<MachineDirectory> {
-  // Others may pass, which needs names; only what is given to them can be opened.
-  if (user) await chmod(path, 0o711);
-  const handle: FileHandle = await open(path, "r");
-  return {
-    path,
-    listen: async (name) => MachineSocket.listen({ handle, name, user }),
-    close: () => handle.close(),
-  };
+  private constructor(handle: FileHandle, place: string, user: MonitorUser | null) {
+    this.handle = handle;
+    this.place = place;
+    this.user = user;
+  }
+
+  static async open(path: string, user: MonitorUser | null): Promise<MachineDirectory> {
+    // Others may pass, which needs names; only what is given to them can be opened.
+    if (user) await chmod(path, 0o711);
+    return new MachineDirectory(await open(path, "r"), path, user);
+  }
+
+  get path(): string {
+    return this.place;
+  }
+
+  /** The monitor does not notice. Only within a file system. */
+  async moveTo(path: string): Promise<void> {
+    await rename(this.place, path);
+    this.place = path;
+  }
+
+  /** Listens under this name; the monitor's user may connect. */
+  listen(name: string, options: { untouched?: boolean } = {}): Promise<MachineSocket> {
+    return MachineSocket.listen({ handle: this.handle, name, user: this.user, untouched: options.untouched ?? false });
+  }
+
+  close(): Promise<void> {
+    return this.handle.close();
+  }
 }
 
 interface ListenRequest {
   handle: FileHandle;
   name: string;
   user: MonitorUser | null;
+  /** Nothing is read from connections: somebody else will. */
+  untouched: boolean;
 }
 
 export class MachineSocket {
@@ -58,10 +79,10 @@ export class MachineSocket {
     });
   }
 
-  static async listen({ handle, name, user }: ListenRequest): Promise<MachineSocket> {
+  static async listen({ handle, name, user, untouched }: ListenRequest): Promise<MachineSocket> {
     const path = `/proc/self/fd/${handle.fd}/${name}`;
     await rm(path, { force: true });
-    const server = createServer();
+    const server = createServer({ pauseOnConnect: untouched });
     const socket = new MachineSocket(server, path);
     server.listen(path);
     await once(server, "listening");

@@ -12,7 +12,7 @@ import { execFile } from "node:child_process";
 import { chmod, chown, open, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { type Template, type TemplateSpec, VmError } from "../driver.ts";
+import { type Snapshot, type Template, type TemplateSpec, VmError } from "../driver.ts";
 
 const run = promisify(execFile);
 const commandMs = 60_000;
@@ -28,6 +28,10 @@ interface Description {
   createdAt: number;
   sizeBytes: number;
   memoryChangedNs: string;
+}
+
+export function templateSource({ directory }: Template): Pick<Snapshot, "memory" | "device"> {
+  return { memory: join(directory, templateFiles.memory), device: join(directory, templateFiles.device) };
 }
 
 export async function writeKernelHead(kernel: string, target: string): Promise<void> {

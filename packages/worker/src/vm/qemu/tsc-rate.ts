@@ -16,14 +16,14 @@ export interface TscRate {
   source: string;
 }
 
-export async function measureTscRate(tool: string | undefined): Promise<TscRate> {
+export async function measureTscRate(tool: string): Promise<TscRate> {
   const shown = kernelFigure(await readFile("/proc/cpuinfo", "utf8"));
-  const measured = tool === undefined ? undefined : Number((await run(tool, [], { timeout: toolMs })).stdout.trim());
-  return chooseRate(shown, measured);
+  const { stdout } = await run(tool, [], { timeout: toolMs });
+  return chooseRate(shown, Number(stdout.trim()));
 }
 
-export function chooseRate(shown: number, measured: number | undefined): TscRate {
-  if (measured === undefined || !Number.isFinite(measured) || measured <= 0) return { khz: shown, source: "/proc/cpuinfo" };
+export function chooseRate(shown: number, measured: number): TscRate {
+  if (!Number.isFinite(measured) || measured <= 0) return { khz: shown, source: "/proc/cpuinfo" };
   if (Math.abs(measured - shown) / measured <= agreement) return { khz: shown, source: "/proc/cpuinfo, confirmed by measurement" };
   return { khz: Math.round(measured), source: "measured" };
 }
