@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { guestStreams, loggerLineBytesMax } from "@helmr/protocol/guest";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -181,6 +181,7 @@ describe("environment and secrets", () => {
   });
 
   test("places files before the task starts and takes them away before the run has ended", async () => {
+    mkdirSync(join(guest.workspace, "config"));
     const ended = await guest.run(
       `import { readFileSync, statSync } from "node:fs";
       export const example = declare((ctx) => ["config/key", "certs/CERT"].map((path) => [readFileSync(path, "utf8"), (statSync(path).mode & 0o777).toString(8)]));`,
@@ -198,9 +199,11 @@ describe("environment and secrets", () => {
     expect(guest.calls.filter((call) => call.includes("place"))).toEqual([
       "place /workspace/config/key",
       "place /workspace/certs/CERT",
-      "unplace /workspace/config/key",
       "unplace /workspace/certs/CERT",
+      "unplace /workspace/config/key",
     ]);
+    // The directories that were made for them are gone, the one that was there is not.
+    expect(readdirSync(guest.workspace)).toEqual(["config"]);
     expect(readdirSync(join(guest.workspace, "config"))).toEqual([]);
   });
 

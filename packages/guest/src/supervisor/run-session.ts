@@ -18,7 +18,7 @@ import { guestLimits } from "./limits.ts";
 import type { OutgoingStream } from "./outgoing-stream.ts";
 import { ProgramLink } from "./program-link.ts";
 import { judgeRun, type RunFacts, type StartProblem, type StopCause } from "./run-end.ts";
-import { placeSecrets } from "./secrets.ts";
+import { PlacedSecrets } from "./secrets.ts";
 import { type ProcessGround, TenantProcess } from "./tenant-process.ts";
 
 export interface RunGround extends ProcessGround {
@@ -41,6 +41,7 @@ export class RunSession {
   private readonly clock: ActiveClock;
   /** Runs while the task may still react to its aborted signal, or while the program flushes after its last word. */
   private readonly patience = new Deadline(() => this.process?.kill());
+  private secrets: PlacedSecrets | undefined;
   private process: TenantProcess | undefined;
   private program: ProgramLink | undefined;
   private stop: StopCause | undefined;
@@ -66,14 +67,13 @@ export class RunSession {
 
   /** Resolves once the program is being started (or cannot be); the run's end comes as `run.ended`. */
   async start(): Promise<void> {
-    const paths: string[] = [];
     let problem: StartProblem | undefined;
     try {
-      problem = await this.prepare(paths);
+      problem = await this.prepare();
     } catch (error) {
       problem = { kind: "internal", text: error instanceof Error ? error.message : String(error) };
     }
-    void this.conclude(problem, paths);
+    void this.conclude(problem);
   }
 
   cancel(options: { force: boolean; reason: string; graceMs: number }): void {
@@ -102,19 +102,19 @@ export class RunSession {
     else this.program?.repeatCalls();
   }
 
-  /** Places the secrets and starts the program; `paths` collects what must be taken away again. */
-  private async prepare(paths: string[]): Promise<StartProblem | undefined> {
+  /** Places the secrets and starts the program. */
+  private async prepare(): Promise<StartProblem | undefined> {
     const { attachment, tool } = this.ground;
     const { secrets } = this.request;
     const files = secrets.some((secret) => !("env" in secret));
-    const placed = await placeSecrets(secrets, {
+    this.secrets = new PlacedSecrets({
       tool,
       root: attachment.root,
       accounts: files ? attachment.accounts() : { passwd: "", group: "" },
       user: attachment.user,
       workspacePath: attachment.workspacePath ?? "/",
     });
-    paths.push(...placed.paths);
+    const placed = await this.secrets.place(secrets);
     if (!placed.ok) return { kind: "secrets", text: placed.problem };
     if (this.stop === undefined) this.launch(placed.environment);
     return undefined;
@@ -203,7 +203,7 @@ export class RunSession {
     this.patience.extend(guestLimits.programExitMs);
   }
 
-  private async conclude(problem: StartProblem | undefined, paths: readonly string[]): Promise<void> {
+  private async conclude(problem: StartProblem | undefined): Promise<void> {
     const { process, program } = this;
     const exit = await process?.exited;
     this.clock.stop();
@@ -212,11 +212,7 @@ export class RunSession {
     // What the program had said is still in its pipe.
     if (remains?.clean === true) await program?.closed;
     program?.close();
-    for (const path of paths) {
-      await this.ground.tool.unplace(path).catch(() => {
-        // The machine is about to end; the mount ends with it.
-      });
-    }
+    await this.secrets?.remove();
     this.finish({
       stop: this.stop,
       problem,

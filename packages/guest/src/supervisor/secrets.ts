@@ -3,7 +3,7 @@
  * no capture of the workspace ever has them. The task must be able to read what it was promised: a placement that the runtime user could
  * not read is refused before the program starts.
  */
-import { statSync } from "node:fs";
+import { rmdirSync, statSync } from "node:fs";
 import type { SecretPlacement } from "@helmr/protocol/guest";
 import { type AccountFiles, findAccount } from "./accounts.ts";
 import { type ConfinedTree, PathError } from "./confined-tree.ts";
@@ -18,33 +18,74 @@ export interface SecretGround {
   workspacePath: string;
 }
 
-export type SecretsPlaced =
-  | { ok: true; environment: Record<string, string>; paths: string[] }
-  | { ok: false; problem: string; paths: string[] };
+export type SecretsPlaced = { ok: true; environment: Record<string, string> } | { ok: false; problem: string };
 
-export async function placeSecrets(placements: readonly SecretPlacement[], ground: SecretGround): Promise<SecretsPlaced> {
-  const environment: Record<string, string> = {};
-  const paths: string[] = [];
-  for (const placement of placements) {
-    if ("env" in placement) {
-      if (placement.env.startsWith("LD_"))
-        return { ok: false, problem: `Secret ${placement.name} cannot be placed: an environment variable must not begin with LD_`, paths };
-      environment[placement.env] = placement.value;
-      continue;
+/** The secrets of one run: placed before its program starts, taken away when nothing of it is left. */
+export class PlacedSecrets {
+  private readonly ground: SecretGround;
+  private readonly files: string[] = [];
+  /** That did not exist before, outermost first. */
+  private readonly directories: string[] = [];
+
+  constructor(ground: SecretGround) {
+    this.ground = ground;
+  }
+
+  async place(placements: readonly SecretPlacement[]): Promise<SecretsPlaced> {
+    const environment: Record<string, string> = {};
+    for (const placement of placements) {
+      let problem: string | undefined;
+      if (!("env" in placement)) problem = await this.placeFile(placedFile(placement, this.ground));
+      else if (placement.env.startsWith("LD_")) problem = "cannot be placed: an environment variable must not begin with LD_";
+      else environment[placement.env] = placement.value;
+      if (problem !== undefined) return { ok: false, problem: `Secret ${placement.name} ${problem}` };
     }
-    const file = placedFile(placement, ground);
+    return { ok: true, environment };
+  }
+
+  /** What cannot be taken away ends with the machine. */
+  async remove(): Promise<void> {
+    for (const path of this.files.reverse()) await this.ground.tool.unplace(path).catch(() => {});
+    for (const path of this.directories.reverse()) removeEmpty(this.ground.root, path);
+  }
+
+  private async placeFile(file: PlacedFile): Promise<string | undefined> {
+    this.directories.push(...missingDirectories(this.ground.root, file.path));
     try {
-      await ground.tool.place(file);
+      await this.ground.tool.place(file);
     } catch (error) {
       if (!(error instanceof GuestToolError)) throw error;
-      return { ok: false, problem: `Secret ${placement.name} cannot be placed at ${file.path}: ${error.message}`, paths };
+      return `cannot be placed at ${file.path}: ${error.message}`;
     }
-    paths.push(file.path);
-    const problem = unreadable(file, ground);
-    if (problem !== undefined)
-      return { ok: false, problem: `Secret ${placement.name} at ${file.path} could not be read by the task: ${problem}`, paths };
+    this.files.push(file.path);
+    const problem = unreadable(file, this.ground);
+    return problem === undefined ? undefined : `at ${file.path} could not be read by the task: ${problem}`;
   }
-  return { ok: true, environment, paths };
+}
+
+/** Directories above a path that are not there yet, outermost first. */
+function missingDirectories(root: ConfinedTree, path: string): string[] {
+  return directoriesAbove(path).filter((directory) => statIn(root, directory) === undefined);
+}
+
+function directoriesAbove(path: string): string[] {
+  const parts = path.split("/").filter((part) => part !== "");
+  return parts.slice(1).map((_part, index) => `/${parts.slice(0, index + 1).join("/")}`);
+}
+
+/** The task may have put something of its own into it; then it stays. */
+function removeEmpty(root: ConfinedTree, path: string): void {
+  try {
+    const place = root.locate(path);
+    try {
+      rmdirSync(place.path);
+    } finally {
+      place.close();
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (!(error instanceof PathError) && code !== "ENOTEMPTY" && code !== "ENOENT" && code !== "ENOTDIR" && code !== "EROFS") throw error;
+  }
 }
 
 function placedFile(placement: Exclude<SecretPlacement, { env: string }>, ground: SecretGround): PlacedFile {
@@ -80,9 +121,7 @@ function unreadable(file: PlacedFile, ground: SecretGround): string | undefined 
   if (reader.uid === 0) return undefined;
   const access: Access = { uid: owner.account.uid, gid: owner.account.gid, mode: Number.parseInt(file.mode, 8) };
   if (!allows(access, reader, 4)) return `it belongs to ${file.owner} with mode ${file.mode}, and the task runs as ${ground.user}`;
-  const parts = file.path.split("/").filter((part) => part !== "");
-  for (let depth = 1; depth < parts.length; depth += 1) {
-    const directory = `/${parts.slice(0, depth).join("/")}`;
+  for (const directory of directoriesAbove(file.path)) {
     const status = statIn(ground.root, directory);
     if (status === undefined || !allows(status, reader, 1)) return `${ground.user} may not enter ${directory}`;
   }
