@@ -3,6 +3,7 @@
  * arguments it is given. The tests of drivers and of the tool need no more of a guest; the real supervisor has its own tests.
  *
  *   { type: "ping", id }                                 → ok { monotonicNs, unixUs, random, counter }   counter grows with every ping
+ *   { type: "rehearse", id }                              → ok
  *   { type: "tool", id, args, env?, stdin?, lines? }     → ok { code, signal, stdout, stderr, control, milliseconds }
  *       stdin: base64; lines: written to the control descriptor (5) once the tool has said `started`
  */
@@ -15,6 +16,10 @@ import { openControlPort } from "./control-port.ts";
 
 interface Ping {
   type: "ping";
+  id: number;
+}
+interface Rehearse {
+  type: "rehearse";
   id: number;
 }
 interface Tool {
@@ -35,7 +40,7 @@ openControlPort(device, (stream) => {
   const send = (message: unknown): void => void stream.write(encodeMessage(message));
   stream.on("data", (chunk: Buffer) => {
     for (const frame of decoder.push(chunk)) {
-      if (frame.kind === "message") answer(frame.message as Ping | Tool, send);
+      if (frame.kind === "message") answer(frame.message as Ping | Rehearse | Tool, send);
     }
   });
   greet(send);
@@ -47,7 +52,7 @@ function greet(send: (message: unknown) => void): void {
   send({ type: "hello", protocol: 1, supervisor: "fixture", bootId, state });
 }
 
-function answer(message: Ping | Tool, send: (message: unknown) => void): void {
+function answer(message: Ping | Rehearse | Tool, send: (message: unknown) => void): void {
   if (message.type === "ping") {
     counter += 1;
     const result = {
@@ -57,7 +62,8 @@ function answer(message: Ping | Tool, send: (message: unknown) => void): void {
       counter,
     };
     send({ type: "ok", id: message.id, result });
-  } else runTool(message, send);
+  } else if (message.type === "rehearse") runTool({ type: "tool", id: message.id, args: ["rehearse"] }, send);
+  else runTool(message, send);
 }
 
 function runTool(message: Tool, send: (message: unknown) => void): void {

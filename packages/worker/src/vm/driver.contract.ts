@@ -12,6 +12,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Machine, MachineDisk, MachineHandle, MachineSpec, Template, TemplateSpec, VmDriver } from "./driver.ts";
 import { VmError } from "./driver.ts";
 import { FixtureGuest } from "./fixture-guest.fixture.ts";
+import { emptyDisk } from "./shared-template.fixture.ts";
 
 const run = promisify(execFile);
 const mib = 1024 * 1024;
@@ -103,13 +104,7 @@ function machineWorld({ setup, driver, template, machines }: WorldParts): Machin
       const machine = watch(await driver.start(spec, new AbortController().signal));
       return { machine, guest: new FixtureGuest(machine), spec };
     },
-    async emptyDisk(directory, name, sizeMib) {
-      const path = join(directory, `${name}.raw`);
-      await writeFile(path, "");
-      await truncate(path, sizeMib * mib);
-      await run("mke2fs", ["-q", "-F", "-t", "ext4", "-E", "root_owner=0:0", path]);
-      return { path, format: "raw", readOnly: false, sizeBytes: sizeMib * mib };
-    },
+    emptyDisk,
   };
 }
 

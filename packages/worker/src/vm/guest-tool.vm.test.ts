@@ -1,6 +1,5 @@
 /** The C tool of the guest (packages/guest/src/init) in a real guest: every subcommand that a tenant's life depends on. */
 import { execFile } from "node:child_process";
-import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -9,19 +8,10 @@ import { type FixtureGuest, guestPath } from "./fixture-guest.fixture.ts";
 import { testGuests, type TestGuests } from "./shared-template.fixture.ts";
 
 const run = promisify(execFile);
-const mib = 1024 * 1024;
 
 let guests: TestGuests;
 let guest: FixtureGuest;
 let machine: Machine;
-
-async function disk(directory: string, name: string, options: readonly string[] = []): Promise<MachineDisk> {
-  const path = join(directory, `${name}.raw`);
-  await writeFile(path, "");
-  await truncate(path, 256 * mib);
-  await run("mke2fs", ["-q", "-F", "-t", "ext4", ...options, path]);
-  return { path, format: "raw", readOnly: false, sizeBytes: 256 * mib };
-}
 
 beforeAll(async () => {
   guests = await testGuests();
@@ -34,12 +24,8 @@ afterAll(async () => {
 });
 
 async function startWithDisks() {
-  const place = guests.template.directory;
-  const [scratch, workspace, task] = [
-    await disk(place, "test-scratch"),
-    await disk(place, "test-workspace"),
-    await disk(place, "test-task"),
-  ];
+  const disk = (name: string): Promise<MachineDisk> => guests.emptyDisk(guests.directory, name, 256);
+  const [scratch, workspace, task] = [await disk("scratch"), await disk("workspace"), await disk("task")];
   return guests.start({ disks: { scratch, workspace, task: { ...task, readOnly: true } } });
 }
 
@@ -222,7 +208,7 @@ describe("place", () => {
     await guest.shell("mkdir -p /srv");
     await place("/srv/secret", [], "needle-in-a-haystack");
     await guest.tool(["sync", "/scratch"]);
-    const found = await run("grep", ["-c", "needle-in-a-haystack", join(guests.template.directory, "test-scratch.raw")]).catch(
+    const found = await run("grep", ["-c", "needle-in-a-haystack", join(guests.directory, "scratch.raw")]).catch(
       (error: { stdout: string }) => error,
     );
     expect(found.stdout.trim()).toBe("0");
@@ -241,12 +227,12 @@ describe("freeze", () => {
   const cgroup = ["--cgroup", "/sys/fs/cgroup/task"];
 
   test("processes and file systems stand still until they are thawed; both can be repeated", async () => {
-    await guest.shell("(while true; do date +%s%N > /work/space/clock; done) >/dev/null 2>&1 &");
+    await guest.shell("(while true; do echo tick >> /work/space/clock; sleep 0.02; done) >/dev/null 2>&1 &");
     expect((await guest.tool(["freeze", ...cgroup, ...paths])).code).toBe(0);
     expect((await guest.tool(["freeze", ...cgroup, ...paths])).code).toBe(0);
     // A file system that is frozen is clean on its disk: its journal is empty and the host can read it.
     await machine.pause();
-    const { stdout } = await run("dumpe2fs", ["-h", join(guests.template.directory, "test-workspace.raw")]);
+    const { stdout } = await run("dumpe2fs", ["-h", join(guests.directory, "workspace.raw")]);
     expect(stdout).not.toContain("needs_recovery");
     await machine.resume();
     expect((await guest.tool(["thaw", ...cgroup, ...paths])).code).toBe(0);
@@ -254,7 +240,7 @@ describe("freeze", () => {
     expect(
       (
         await guest.shell(
-          "a=$(cat /work/space/clock); sleep 0.3; test $a != $(cat /work/space/clock) && echo moving; pkill -f 'while true'; true",
+          "a=$(wc -c < /work/space/clock); sleep 0.3; test $a -lt $(wc -c < /work/space/clock) && echo moving; pkill -f 'while true'; true",
         )
       ).stdout,
     ).toContain("moving");
@@ -268,7 +254,7 @@ describe("freeze", () => {
   });
 
   test("trim gives back what was deleted", async () => {
-    const path = join(guests.template.directory, "test-workspace.raw");
+    const path = join(guests.directory, "workspace.raw");
     const allocated = async (): Promise<number> => Number((await run("stat", ["-c", "%b", path])).stdout) * 512;
     await guest.shell("head -c 50000000 /dev/urandom > /work/space/big; sync");
     const full = await allocated();

@@ -1,16 +1,23 @@
 /** A template kept between test runs, for tests of what is in a guest rather than of drivers. Made again whenever an ingredient changes. */
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { guestCacheDirectory, guestIngredients } from "@helmr/test/services/guest";
-import type { Machine, MachineSpec, Template } from "./driver.ts";
+import type { Machine, MachineDisk, MachineSpec, Template } from "./driver.ts";
 import { FixtureGuest } from "./fixture-guest.fixture.ts";
 import { QemuDriver } from "./qemu/driver.ts";
+
+const run = promisify(execFile);
 
 export interface TestGuests {
   driver: QemuDriver;
   template: Template;
+  /** For files of the test. */
+  directory: string;
   start(changes?: Partial<MachineSpec>): Promise<{ machine: Machine; guest: FixtureGuest; directory: string }>;
+  emptyDisk(directory: string, name: string, sizeMib: number): Promise<MachineDisk>;
   /** Stops every machine and removes what they had. */
   close(): Promise<void>;
 }
@@ -32,6 +39,7 @@ export async function testGuests(): Promise<TestGuests> {
   return {
     driver,
     template,
+    directory: root,
     async start(changes = {}) {
       const directory = await mkdtemp(join(root, "machine-"));
       const id = directory.slice(root.length + 1);
@@ -40,6 +48,7 @@ export async function testGuests(): Promise<TestGuests> {
       machines.push(machine);
       return { machine, guest: new FixtureGuest(machine), directory };
     },
+    emptyDisk,
     async close() {
       for (const machine of machines) await machine.stop();
       await rm(root, { recursive: true, force: true });
@@ -52,4 +61,13 @@ async function makeTemplate(driver: QemuDriver, spec: Template["spec"], place: s
   await rm(join(place, ".."), { recursive: true, force: true });
   await mkdir(place, { recursive: true });
   return driver.createTemplate(spec, place, new AbortController().signal);
+}
+
+export async function emptyDisk(directory: string, name: string, sizeMib: number): Promise<MachineDisk> {
+  const path = join(directory, `${name}.raw`);
+  const sizeBytes = sizeMib * 1024 * 1024;
+  await writeFile(path, "");
+  await truncate(path, sizeBytes);
+  await run("mke2fs", ["-q", "-F", "-t", "ext4", "-E", "root_owner=0:0", path]);
+  return { path, format: "raw", readOnly: false, sizeBytes };
 }

@@ -30,7 +30,7 @@ import { chooseAccelerator } from "./probes.ts";
 import { FileDigests } from "./file-digests.ts";
 import { findHostFacts, type HostFacts, type MonitorTools } from "./host-facts.ts";
 import { endLeftover, findLeftovers } from "./leftovers.ts";
-import { readTemplate, templateFiles } from "./template.ts";
+import { readTemplate } from "./template.ts";
 
 export interface QemuDriverOptions {
   /** For what the driver remembers: probe results, digests. Made when missing. */
@@ -102,6 +102,11 @@ export class QemuDriver implements VmDriver {
   /** See spares.ts. Replaces earlier wishes. */
   async keepSpares(wishes: readonly SpareWish[]): Promise<void> {
     await this.spares.wish(wishes);
+  }
+
+  /** Pids of the spares that are ready. */
+  listSpares(): number[] {
+    return this.spares.list();
   }
 
   async close(): Promise<void> {

@@ -67,8 +67,9 @@ export class Spares {
     }
   }
 
-  get count(): number {
-    return [...this.ready.values()].reduce((sum, clones) => sum + clones.length, 0);
+  /** Pids of what is ready. */
+  list(): number[] {
+    return [...this.ready.values()].flat().map(({ monitor }) => monitor.process.pid);
   }
 
   async close(): Promise<void> {
