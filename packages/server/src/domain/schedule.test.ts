@@ -57,11 +57,41 @@ describe("parseCron()", () => {
 
 describe("occurrences around a change of the clock", () => {
   test.each([
-    ["a fixed time in the gap: the first instant after it", "30 2 * * *", "Europe/Berlin", "2026-03-28T00:00:00Z", ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]],
-    ["several in the gap: once", "0,30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", ["2026-03-29T01:00:00Z", "2026-03-30T00:00:00Z", "2026-03-30T00:30:00Z"]],
-    ["a fixed time that comes twice: at its first coming", "30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]],
-    ["an interval in the gap: left out", "*/30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", ["2026-03-30T00:00:00Z", "2026-03-30T00:30:00Z"]],
-    ["an interval that comes twice: twice", "*/30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", ["2026-10-25T00:00:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z", "2026-10-26T01:00:00Z"]],
+    [
+      "a fixed time in the gap: the first instant after it",
+      "30 2 * * *",
+      "Europe/Berlin",
+      "2026-03-28T00:00:00Z",
+      ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"],
+    ],
+    [
+      "several in the gap: once",
+      "0,30 2 * * *",
+      "Europe/Berlin",
+      "2026-03-28T12:00:00Z",
+      ["2026-03-29T01:00:00Z", "2026-03-30T00:00:00Z", "2026-03-30T00:30:00Z"],
+    ],
+    [
+      "a fixed time that comes twice: at its first coming",
+      "30 2 * * *",
+      "Europe/Berlin",
+      "2026-10-24T12:00:00Z",
+      ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"],
+    ],
+    [
+      "an interval in the gap: left out",
+      "*/30 2 * * *",
+      "Europe/Berlin",
+      "2026-03-28T12:00:00Z",
+      ["2026-03-30T00:00:00Z", "2026-03-30T00:30:00Z"],
+    ],
+    [
+      "an interval that comes twice: twice",
+      "*/30 2 * * *",
+      "Europe/Berlin",
+      "2026-10-24T12:00:00Z",
+      ["2026-10-25T00:00:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z", "2026-10-26T01:00:00Z"],
+    ],
     ["midnight in the gap", "0 0 * * *", "America/Sao_Paulo", "2018-11-03T12:00:00Z", ["2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z"]],
     ["half an hour", "15 2 * * *", "Australia/Lord_Howe", "2026-10-02T20:00:00Z", ["2026-10-03T15:30:00Z", "2026-10-04T15:15:00Z"]],
   ])("%s", (_rule, cron, timezone, from, expected) => {
@@ -77,7 +107,15 @@ interface Wall {
 }
 
 function wallClock(timezone: string): (instantMs: number) => Wall {
-  const format = new Intl.DateTimeFormat("en-CA", { timeZone: timezone, hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" });
+  const format = new Intl.DateTimeFormat("en-CA", {
+    timeZone: timezone,
+    hourCycle: "h23",
+    year: "numeric",
+    month: "2-digit",
+    day: "2-digit",
+    hour: "2-digit",
+    minute: "2-digit",
+  });
   return (instantMs) => {
     const parts = Object.fromEntries(format.formatToParts(instantMs).map((part) => [part.type, part.value]));
     return { day: `${parts["year"]}-${parts["month"]}-${parts["day"]}`, hour: Number(parts["hour"]), minute: Number(parts["minute"]) };
@@ -99,7 +137,8 @@ const minuteMs = 60_000;
 
 function modelled(pattern: Pattern, timezone: string, window: { from: number; until: number }): number[] {
   const wall = wallClock(timezone);
-  const minuteFits = (minute: number) => (pattern.stepped ? minute % (pattern.minutes[0] as number) === 0 : pattern.minutes.includes(minute));
+  const minuteFits = (minute: number) =>
+    pattern.stepped ? minute % (pattern.minutes[0] as number) === 0 : pattern.minutes.includes(minute);
   const hourFits = (hour: number) => pattern.hours === "*" || pattern.hours.includes(hour);
   const isInterval = pattern.stepped || pattern.hours === "*";
   const found = new Set<number>();
@@ -148,17 +187,23 @@ const changes = [
 
 const pattern: fc.Arbitrary<Pattern> = fc.oneof(
   fc.record({
-    minutes: fc.uniqueArray(fc.integer({ min: 0, max: 59 }), { minLength: 1, maxLength: 3 }).map((list) => list.sort((left, right) => left - right)),
+    minutes: fc
+      .uniqueArray(fc.integer({ min: 0, max: 59 }), { minLength: 1, maxLength: 3 })
+      .map((list) => list.sort((left, right) => left - right)),
     hours: fc.oneof(
       fc.constant("*" as const),
-      fc.uniqueArray(fc.integer({ min: 0, max: 23 }), { minLength: 1, maxLength: 4 }).map((list) => list.sort((left, right) => left - right)),
+      fc
+        .uniqueArray(fc.integer({ min: 0, max: 23 }), { minLength: 1, maxLength: 4 })
+        .map((list) => list.sort((left, right) => left - right)),
       // Nights are where clocks change.
-      fc.uniqueArray(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 3 }).map((list) => list.sort((left, right) => left - right)),
+      fc
+        .uniqueArray(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 3 })
+        .map((list) => list.sort((left, right) => left - right)),
     ),
     stepped: fc.constant(false),
   }),
   fc.record({
-    minutes: fc.constantFrom([1], [7], [15], [20], [30]),
+    minutes: fc.constantFrom<number[]>([1], [7], [15], [20], [30]),
     hours: fc.oneof(fc.constant("*" as const), fc.uniqueArray(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 3 })),
     stepped: fc.constant(true),
   }),
@@ -170,7 +215,7 @@ test("occurrences are what the clock of the zone says, for any fixed time or int
       const window = { from: Date.parse(change) - 30 * 60 * minuteMs, until: Date.parse(change) + 30 * 60 * minuteMs };
       const expected = modelled(cron, timezone, window).map((instant) => instantText(new Date(instant)));
       const found: string[] = [];
-      for (let next = recurrence(text(cron), timezone).next(new Date(window.from)); next && next.getTime() <= window.until; ) {
+      for (let next = recurrence(text(cron), timezone).next(new Date(window.from)); next && next.getTime() <= window.until;) {
         found.push(instantText(next));
         next = recurrence(text(cron), timezone).next(next);
       }
@@ -198,14 +243,19 @@ describe("latestDue()", () => {
   test("agrees with going through all of them", () => {
     const start = Date.parse("2026-03-01T00:00:00Z");
     fc.assert(
-      fc.property(pattern, fc.constantFrom(...changes.slice(0, 4)), fc.integer({ min: 0, max: 15 * 24 * 60 * 60 }), (cron, [timezone], seconds) => {
-        const rule = recurrence(text(cron), timezone);
-        const first = rule.next(new Date(start)) as Date;
-        const now = new Date(first.getTime() + seconds * 1_000);
-        let expected = first;
-        for (let next = rule.next(first); next && next.getTime() <= now.getTime(); next = rule.next(next)) expected = next;
-        expect(latestDue(rule, first, now)).toEqual(expected);
-      }),
+      fc.property(
+        pattern,
+        fc.constantFrom(...changes.slice(0, 4)),
+        fc.integer({ min: 0, max: 15 * 24 * 60 * 60 }),
+        (cron, [timezone], seconds) => {
+          const rule = recurrence(text(cron), timezone);
+          const first = rule.next(new Date(start)) as Date;
+          const now = new Date(first.getTime() + seconds * 1_000);
+          let expected = first;
+          for (let next = rule.next(first); next && next.getTime() <= now.getTime(); next = rule.next(next)) expected = next;
+          expect(latestDue(rule, first, now)).toEqual(expected);
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -247,7 +297,11 @@ describe("planSchedule()", () => {
   test("a new one is due at its next occurrence", () => {
     const next = at("2026-06-07T09:00:00Z");
     expect(fresh).toEqual({ state: "active", generation: 1, failures: 0, lastError: null, nextFireAt: next, dueAt: next });
-    expect(planSchedule({ ...change, after: { ...timing, isActive: false } })).toMatchObject({ state: "inactive", nextFireAt: null, dueAt: null });
+    expect(planSchedule({ ...change, after: { ...timing, isActive: false } })).toMatchObject({
+      state: "inactive",
+      nextFireAt: null,
+      dueAt: null,
+    });
     expect(dueAfter(id, null, 10)).toBeNull();
   });
 

@@ -14,7 +14,11 @@ describe("streamId()", () => {
   });
 
   test("differs with session, direction and name", () => {
-    const subject = fc.record({ sessionId: fc.uuid({ version: 7 }), direction: fc.constantFrom("input" as const, "output" as const), name: fc.string() });
+    const subject = fc.record({
+      sessionId: fc.uuid({ version: 7 }),
+      direction: fc.constantFrom("input" as const, "output" as const),
+      name: fc.string(),
+    });
     fc.assert(
       fc.property(subject, subject, (left, right) => {
         expect(isUuid(streamId(left))).toBe(true);

@@ -20,7 +20,12 @@ describe("decideCondition()", () => {
   ])("%o → %s", (facts, condition) => expect(decideCondition({ ...nothing, ...facts })).toBe(condition));
 
   test("what came true outranks any timeout", () => {
-    const facts = fc.record({ token: fc.constantFrom(null, ...tokenStates), record: fc.boolean(), due: fc.boolean(), timedOut: fc.boolean() });
+    const facts = fc.record({
+      token: fc.constantFrom(null, ...tokenStates),
+      record: fc.boolean(),
+      due: fc.boolean(),
+      timedOut: fc.boolean(),
+    });
     fc.assert(
       fc.property(facts, (given) => {
         const isTrue = given.token === "completed" || given.record || given.due;
