@@ -56,6 +56,16 @@ describe("checkProject()", () => {
     ["an undefined queue", { tasks: [task({ queue: "q" })] }, /references undefined queue "q"/],
     ["an undefined sandbox", { tasks: [task({ sandbox: "none" })] }, /undefined sandbox "none"/],
     [
+      "a cron that is none",
+      { tasks: [task({ schedule: { cron: "99 * * * *", timezone: "UTC" } })] },
+      /task "hello": cron "99 \* \* \* \*" is not valid/,
+    ],
+    [
+      "a zone that is none",
+      { tasks: [task({ schedule: { cron: "0 * * * *", timezone: "Mars" } })] },
+      /timezone "Mars" must be an IANA time zone/,
+    ],
+    [
       "two limits of one queue",
       {
         queues: [

@@ -7,6 +7,7 @@ import { isIP } from "node:net";
 import type { ProjectIndex } from "@helmr/protocol/guest";
 import { canonicalJson, limits, parseDurationMs } from "@helmr/protocol/shared";
 import type { RetryPolicy } from "./retry.ts";
+import { parseCron } from "./schedule.ts";
 
 export const builtInImage = "helmr/node:24";
 
@@ -85,6 +86,7 @@ function check(index: ProjectIndex): CheckedProject {
     if (task.ttl !== undefined && parseDurationMs(task.ttl) === undefined)
       violate(`task "${task.id}": ttl "${task.ttl}" is not a duration such as 90s or 1h30m`);
     checkSecrets(task);
+    checkSchedule(task);
     const queue = task.queue ?? `task/${task.id}`;
     return {
       taskId: task.id,
@@ -108,6 +110,12 @@ function check(index: ProjectIndex): CheckedProject {
   // The implicit queue of a task is declared by the task, so that a start may name it.
   for (const task of tasks) if (!queues.has(task.queue)) queues.set(task.queue, null);
   return { sandboxes: [...sandboxes.values()], tasks, queues: [...queues].map(([name, limit]) => ({ name, limit })), streams };
+}
+
+function checkSchedule(task: ProjectIndex["tasks"][number]): void {
+  if (!task.schedule) return;
+  const parsed = parseCron(task.schedule.cron, task.schedule.timezone);
+  if (!parsed.ok) violate(`task "${task.id}": ${parsed.problem}`);
 }
 
 function uniqueSandboxes(index: ProjectIndex): Map<string, CheckedSandbox> {

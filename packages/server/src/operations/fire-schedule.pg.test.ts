@@ -76,7 +76,7 @@ describe("fireSchedule()", () => {
         upcoming: ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z", "2026-03-31T00:30:00Z", "2026-04-01T00:30:00Z", "2026-04-02T00:30:00Z"],
       },
     ]);
-    const run = await sessions.one<Record<string, unknown>>("select * from runs where payload ->> 'scheduleId' = $1", [id]);
+    const run = await sessions.one("select * from runs where payload ->> 'scheduleId' = $1", [id]);
     expect(run).toMatchObject({ priority: 4, ttl_text: "1h", max_duration_seconds: 60, concurrency_key: "k", queue_name: "task/hello" });
     expect((await sessions.timeline(run["id"] as string))[0]?.attributes).toMatchObject({
       reason: "schedule",

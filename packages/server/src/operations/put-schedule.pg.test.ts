@@ -191,9 +191,9 @@ describe("declarative schedules", () => {
     expect(after.get("weekly")).toMatchObject({ id: before.get("weekly")?.id, generation: 2, cron: "0 7 * * 1" });
 
     await promoteDeployment(sessions.context, { scope: sessions.scope, ref: firstDeployment, reason: undefined });
-    expect((await declared()).map((row) => [row.task_id, row.cron, row.generation]).sort()).toEqual([
-      ["nightly", "0 3 * * *", 1],
-      ["weekly", "0 6 * * 1", 3],
+    expect((await declared()).map((row) => `${row.task_id} ${row.cron} ${row.generation}`).sort()).toEqual([
+      "nightly 0 3 * * * 1",
+      "weekly 0 6 * * 1 3",
     ]);
   });
 

@@ -312,10 +312,10 @@ describe("suspend × complete-token", () => {
     const id = await newToken();
     const waitId = await opened(program, onToken(id));
     expect(await park(program, waitId)(sessions.context)).toBe("parked");
-    const cut = { ...sessions.context, db: { ...sessions.context.db } };
-    const { tx } = cut.db;
     let transactions = 0;
-    cut.db.tx = (body) => ((transactions += 1) > 1 ? Promise.reject(new Error("the process has ended")) : tx(body));
+    const { db } = sessions.context;
+    const tx: typeof db.tx = (body) => ((transactions += 1) > 1 ? Promise.reject(new Error("the process has ended")) : db.tx(body));
+    const cut = { ...sessions.context, db: { ...db, tx } };
     expect(await complete(id)(cut)).toMatchObject({ status: "completed" });
     expect(await sessions.one("select state from runs where id = $1", [program.runId])).toEqual({ state: "waiting" });
     await wakeWaits(sessions.context).run();
