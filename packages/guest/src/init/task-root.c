@@ -28,15 +28,18 @@
 
 static const char root[] = TASK_DIRECTORY;
 /*
- * No barriers: the host's page cache holds what the device has acknowledged, so only the loss of the whole host could reorder writes, and
- * then the lease is lost too. No discards while running (one request per freed extent, slow under emulation): `trim` gives blocks back.
+ * No discards while running (one request per freed extent, slow under emulation): `trim` gives blocks back.
+ *
+ * Scratch has no barriers: it ends with its machine. What outlives it has them, although the host never flushes to its disk: an overlay's tables
+ * are in the monitor's memory until the guest asks for a flush, and a monitor that is killed would leave a file system without them.
  */
-static const char disk_options[] = "barrier=0,noauto_da_alloc";
+static const char scratch_options[] = "barrier=0,noauto_da_alloc";
+static const char disk_options[] = "noauto_da_alloc";
 
 static void mount_overlay(const char *scratch) {
   static const char layers[] = "lowerdir=" IMAGE_DIRECTORY ",upperdir=" SCRATCH_DIRECTORY "/upper,workdir=" SCRATCH_DIRECTORY "/work,xino=off";
   bool tmpfs = strcmp(scratch, "tmpfs") == 0;
-  if (mount(scratch, SCRATCH_DIRECTORY, tmpfs ? "tmpfs" : "ext4", MS_NODEV, tmpfs ? "size=75%,mode=0700" : disk_options) < 0) {
+  if (mount(scratch, SCRATCH_DIRECTORY, tmpfs ? "tmpfs" : "ext4", MS_NODEV, tmpfs ? "size=75%,mode=0700" : scratch_options) < 0) {
     die("mount %s at " SCRATCH_DIRECTORY, scratch);
   }
   if (mkdir(SCRATCH_DIRECTORY "/upper", 0755) < 0 && errno != EEXIST) die("make the upper layer");
