@@ -173,7 +173,11 @@ static _Noreturn void become_command(const struct child_setup *setup) {
     for (int fd = 0; fd <= 2; fd += 1) dup2(terminal, fd);
     close(terminal);
   } else {
-    for (int fd = 0; fd <= 2; fd += 1) dup2(setup->stdio[fd], fd);
+    /* Theirs, so that a user other than root may open /dev/stdout again. */
+    for (int fd = 0; fd <= 2; fd += 1) {
+      dup2(setup->stdio[fd], fd);
+      if (fchown(fd, account->uid, account->gid) < 0) child_failed(setup->report, &report, "stdio");
+    }
   }
   set_oom_score(0);
   umask(022);
