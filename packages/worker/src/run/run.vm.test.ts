@@ -24,7 +24,8 @@ import { execFileSync, spawn } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { logger, metadata, sandbox, task } from "@helmr/sdk";
 const box = sandbox("box");
-const declare = (id: string, run: (payload: any, ctx: any) => unknown) => task({ id, sandbox: box, run } as never);
+const anything = { "~standard": { version: 1, vendor: "test", validate: (value: unknown) => ({ value }) } };
+const declare = (id: string, run: (payload: any, ctx: any) => unknown) => task({ id, sandbox: box, payload: anything, run } as never);
 
 export const hello = declare("hello", async (payload) => {
   console.log("hello " + payload.name);
