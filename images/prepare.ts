@@ -4,7 +4,7 @@
  */
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { bundleGuest } from "../packages/guest/build.ts";
+import { bundleGuest } from "@helmr/guest/bundle";
 import { type Progress, removeAbandoned, removeOutdated } from "./artifact.ts";
 import { type BaseImage, prepareBaseImage } from "./base-image.ts";
 import { prepareGuestTool } from "./guest-tool.ts";

@@ -79,9 +79,7 @@ function messageTable(union: z.ZodType): string {
 }
 
 function document(): string {
-  const bounds = Object.entries(guest)
-    .filter(([, value]) => typeof value === "number")
-    .map(([name, value]) => `- \`${name}\` = ${String(value)}`);
+  const bounds = Object.entries(guest).flatMap(([name, value]) => (typeof value === "number" ? [`- \`${name}\` = ${value}`] : []));
   return [
     "# Guest protocol",
     `Version ${JSON.stringify((z.toJSONSchema(guest.helloMessage) as Schema).properties?.["protocol"]?.["const"])}, between a worker (host) and the supervisor in a machine (guest). Generated from packages/protocol/src/guest by \`npm run generate\`; do not edit.`,

@@ -49,7 +49,7 @@ function declarations(modules: readonly LoadedModule[], discovery: Discovery): P
   const result = indexProject({ modules, discovery });
   discovery.stop();
   if (!result.ok) throw new ProjectError(result.failure.kind, result.failure.message);
-  return result.index as ProjectIndex;
+  return result.index;
 }
 
 async function load(file: string, start: BuilderStart): Promise<Record<string, unknown>> {

@@ -48,7 +48,7 @@ function projectDirectory(source: string, directory: string): string {
 interface Search {
   source: string;
   relative: string;
-  isIgnored(path: string): boolean;
+  isIgnored: (path: string) => boolean;
   found: Set<string>;
 }
 

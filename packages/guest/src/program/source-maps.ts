@@ -40,7 +40,8 @@ function headline(error: Error): string {
 }
 
 function mapFrame(frame: NodeJS.CallSite, compiledModule: string): string {
-  const text = frame.toString();
+  // oxlint-disable-next-line typescript/no-base-to-string -- a call site's own text is what Node prints
+  const text = String(frame);
   const name = frame.getFileName();
   const line = frame.getLineNumber();
   const column = frame.getColumnNumber();

@@ -9,12 +9,11 @@ interface Blockable {
 export function blockingOutput(): void {
   for (const name of ["stdout", "stderr"] as const) {
     const property = Object.getOwnPropertyDescriptor(process, name);
-    const make = property?.get;
-    if (property === undefined || make === undefined) continue;
+    if (property?.get === undefined) continue;
     Object.defineProperty(process, name, {
       ...property,
       get: () => {
-        const stream = make.call(process) as NodeJS.WriteStream & Blockable;
+        const stream = property.get?.call(process) as NodeJS.WriteStream & Blockable;
         Object.defineProperty(process, name, property);
         stream._handle?.setBlocking?.(true);
         return stream;

@@ -64,7 +64,7 @@ export function readContent(
     mode: status.mode & 0o7777,
     modifiedMs: Math.round(status.mtimeMs),
   };
-  void send(stream, contentOf(fd, start, end)).finally(() => closeFd(fd));
+  void sendAndClose(stream, contentOf(fd, start, end), fd);
   return { entry, start, end };
 }
 
@@ -76,6 +76,11 @@ async function* contentOf(fd: number, start: number, end: number): AsyncGenerato
     at += bytesRead;
     yield buffer.subarray(0, bytesRead);
   }
+}
+
+async function sendAndClose(stream: OutgoingStream, source: AsyncGenerator<Uint8Array>, fd: number): Promise<void> {
+  await send(stream, source);
+  closeSync(fd);
 }
 
 /** Ends the stream, with the reason when the source fails. */
@@ -154,15 +159,21 @@ function copyStream(stream: IncomingStream, fd: number): Promise<number> {
 
 /** Gives every chunk to `take`; resolves with the length at the end. Rejects when the host gave up or `take` failed. */
 export function drain(stream: IncomingStream, take: (chunk: Uint8Array) => Promise<void>): Promise<number> {
+  let length = 0;
   return new Promise((resolve, reject) => {
-    let length = 0;
+    const takeOne = async (chunk: Uint8Array, done: () => void) => {
+      try {
+        await take(chunk);
+        done();
+      } catch (error) {
+        reject(error);
+        stream.discard();
+      }
+    };
     stream.attach({
       write: (chunk, done) => {
         length += chunk.length;
-        take(chunk).then(done, (error: unknown) => {
-          reject(error instanceof Error ? error : new Error(String(error)));
-          stream.discard();
-        });
+        void takeOne(chunk, done);
       },
       end: (error) => {
         if (error === undefined) resolve(length);
@@ -207,5 +218,5 @@ export function downloadTree(tree: ConfinedTree, path: string, stream: OutgoingS
     place.close();
   }
   const limits = { depthMax: guestLimits.treeDepthMax, directoryEntriesMax: guestLimits.directoryEntriesMax };
-  void send(stream, packTree(`/proc/self/fd/${fd}/.`, limits)).finally(() => closeFd(fd));
+  void sendAndClose(stream, packTree(`/proc/self/fd/${fd}/.`, limits), fd);
 }

@@ -54,6 +54,8 @@ export class FileRequests {
         return uploadTree({ tree, path: operation.path, owner: ownerOf(attachment) }, this.source(operation.stream));
       case "download":
         return this.answering(operation.stream, (stream) => downloadTree(tree, operation.path, stream));
+      default:
+        throw new RequestError("bad_request", `There is no file operation ${JSON.stringify((operation as { kind?: unknown }).kind)}`);
     }
   }
 

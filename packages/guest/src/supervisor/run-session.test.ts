@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { guestStreams, loggerLineBytesMax } from "@helmr/protocol/guest";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { testGuest, type TestGuest } from "./guest.fixture.ts";
+import { TestHost } from "./test-host.fixture.ts";
 
 let guest: TestGuest;
 beforeEach(async () => {
@@ -346,7 +347,7 @@ describe("calls of the program", () => {
     const call = await guest.host.message("program.call");
     await guest.host.until(() => stdout() === "before\n", "the first line");
     guest.host.disconnect();
-    const second = new (guest.host.constructor as typeof import("./test-host.fixture.ts").TestHost)();
+    const second = new TestHost();
     second.connect(guest.supervisor.link);
     const hello = await second.message("hello");
     expect(second.messages[0]).toBe(hello);
@@ -363,7 +364,7 @@ describe("calls of the program", () => {
     expect(await second.message("run.ended")).toMatchObject({ reason: "returned" });
     expect(second.text(guestStreams.stdout)).toBe("before\nafter\n");
     second.disconnect();
-    const third = new (guest.host.constructor as typeof import("./test-host.fixture.ts").TestHost)();
+    const third = new TestHost();
     third.connect(guest.supervisor.link);
     expect(await third.message("run.ended")).toMatchObject({ reason: "returned" });
     third.disconnect();

@@ -188,6 +188,8 @@ export class Supervisor {
         return this.processes.signal(message.processId, message.signal);
       case "process.resize":
         return this.processes.resize(message.processId, message);
+      default:
+        return unknownRequest(message);
     }
   }
 
@@ -201,6 +203,8 @@ export class Supervisor {
         return this.ports.connect(message);
       case "build.start":
         return this.build(message, attachment);
+      default:
+        return unknownRequest(message);
     }
   }
 
@@ -370,4 +374,9 @@ export class Supervisor {
     }
     this.link.send({ type: "fenced" });
   }
+}
+
+/** A host of a later release may know more than this one. */
+function unknownRequest(message: never): never {
+  throw new RequestError("bad_request", `This supervisor knows no request ${JSON.stringify((message as { type?: unknown }).type)}`);
 }

@@ -69,7 +69,7 @@ export class TestHost {
   async request(message: HostRequest): Promise<Of<"ok"> | Of<"error">> {
     const id = this.nextId;
     this.nextId += 1;
-    this.send({ ...message, id } as HostMessage);
+    this.send({ ...message, id });
     return this.found((seen) => (seen.type === "ok" || seen.type === "error") && seen.id === id, `answer to ${message.type}`) as Promise<
       Of<"ok"> | Of<"error">
     >;
@@ -78,7 +78,7 @@ export class TestHost {
   async ok(message: HostRequest): Promise<unknown> {
     const answer = await this.request(message);
     if (answer.type === "error") expect.fail(`${message.type} was refused: ${answer.code}: ${answer.message}`);
-    return (answer as Of<"ok">).result;
+    return answer.result;
   }
 
   async refusal(message: HostRequest): Promise<string> {

@@ -41,9 +41,9 @@ describe("golden frames of the guest protocol", () => {
       ["host", hostMessage],
       ["guest", guestMessage],
     ] as const) {
-      const types = union.options.map((option) => [...option.shape.type.values][0]).sort();
+      const types = new Set(union.options.map((option) => [...option.shape.type.values][0]));
       const present = new Set(goldens.filter(([, golden]) => golden.from === side).map(([, golden]) => golden.message?.type));
-      expect([...present].sort()).toEqual(types);
+      expect(present).toEqual(types);
     }
   });
 });

@@ -23,10 +23,12 @@ let taskDisk: string;
 let modules: Map<string, string>;
 const sessions: Session[] = [];
 
+/** The projects built here use it; this test does not. */
+const sdk = "@helmr/sdk";
 const tasks = `
 import { execSync, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { logger, sandbox, task, timers } from "@helmr/sdk";
+import { logger, sandbox, task, timers } from "${sdk}";
 const box = sandbox("box");
 const declare = (id: string, run: (payload: any, ctx: any) => unknown) => task({ id, sandbox: box, run: (ctx: any) => run(undefined, ctx) } as never);
 const started = Math.random();
@@ -218,8 +220,8 @@ async function buildTasks(): Promise<BuildResult> {
   const session = await open({}, 256);
   await session.attach({ disks: { scratch: "disk", workspace: { path: "/opt/helmr-task" }, task: false } });
   const files = {
-    "package.json": JSON.stringify({ name: "p", type: "module", packageManager: "npm@11.0.0", dependencies: { "@helmr/sdk": "0.1.0" } }),
-    "helmr.config.ts": `import { defineConfig } from "@helmr/sdk"; export default defineConfig({ project: "p", dirs: ["./tasks"] });`,
+    "package.json": JSON.stringify({ name: "p", type: "module", packageManager: "npm@11.0.0", dependencies: { [sdk]: "0.1.0" } }),
+    "helmr.config.ts": `import { defineConfig } from "${sdk}"; export default defineConfig({ project: "p", dirs: ["./tasks"] });`,
     "tasks/all.ts": tasks,
   };
   for (const [path, text] of Object.entries(files)) {
