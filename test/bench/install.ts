@@ -1,6 +1,6 @@
 /** What benchmarks of the server measure: its real process on a private PostgreSQL with durable commits, as one machine has it. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -72,6 +72,30 @@ export async function startInstall(options: { server?: Record<string, string>; p
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+/** Processor time used so far by the server, and by PostgreSQL with all its backends; milliseconds. */
+export async function processorMs(pids: Install["pids"]): Promise<{ server: number; postgres: number }> {
+  const processes = await Promise.all((await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(readProcess));
+  const known = processes.filter((process) => process !== undefined);
+  const server = known.find((process) => process.pid === pids.server)?.ms ?? 0;
+  const postgres = known.filter((process) => process.pid === pids.postgres || process.parent === pids.postgres);
+  // What ended backends have used is counted at their parent.
+  return {
+    server,
+    postgres: postgres.reduce((sum, process) => sum + process.ms + (process.pid === pids.postgres ? process.endedMs : 0), 0),
+  };
+}
+
+async function readProcess(name: string): Promise<{ pid: number; parent: number; ms: number; endedMs: number } | undefined> {
+  const text = await readFile(`/proc/${name}/stat`, "utf8").catch(() => "");
+  const fields = text
+    .slice(text.lastIndexOf(")") + 2)
+    .split(" ")
+    .map(Number);
+  const [, parent = 0] = fields;
+  const ticks = (index: number) => (fields[index] ?? 0) * 10;
+  return text === "" ? undefined : { pid: Number(name), parent, ms: ticks(11) + ticks(12), endedMs: ticks(13) + ticks(14) };
 }
 
 async function createDatabase(url: string): Promise<void> {

@@ -120,8 +120,8 @@ create index runs_outcome on runs (environment_id, outcome, created_at desc, id 
 create index runs_session_list on runs (session_id, created_at desc, id desc);
 create index runs_cancelling on runs (cancel_due_at) where state = 'cancelling';
 
--- Finished runs by outcome, so that runs/counts does not grow with history; live runs are counted from their index. Shards keep two runs that
--- end at once from waiting for each other.
+-- Finished runs by outcome, so that runs/counts does not grow with history; live runs are counted from their index. The shard follows from the
+-- backend's pid, and a backend has one transaction at a time: two runs that end at once do not wait for each other.
 create table run_counts (
   environment_id uuid not null references environments on delete cascade,
   outcome        text not null,

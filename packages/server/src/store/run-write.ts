@@ -55,7 +55,6 @@ interface FinishParams extends EventParams, HolderEnd {
   active_ms: number;
   attempt_id: string | null;
   attempt_state: string;
-  shard: number;
 }
 
 /** Read after the locks were granted: whoever puts a run at the workspace's gate later finds the mount ended. */
@@ -72,7 +71,7 @@ const finish = statement<FinishParams, Released>(
                    where run_id = $run_id and condition ${inStates(conditionTransitions.cancel.from)}),
         touched as (update sessions set updated_at = now() where id = $session_id),
         counted as (insert into run_counts as c (environment_id, outcome, shard, count)
-                    select environment_id, $outcome, $shard, 1 from runs where id = $run_id
+                    select environment_id, $outcome, pg_backend_pid() % 128, 1 from runs where id = $run_id
                     on conflict (environment_id, outcome, shard) do update set count = c.count + 1)
    update runs
       set state = '${runTransitions.finish.to}', outcome = $outcome, output = $output::json, exit_code = $exit_code, failure = $failure::jsonb,
@@ -147,8 +146,6 @@ export interface Finish {
   activeMs?: number;
 }
 
-const countShards = 16;
-
 export const runFinish = (tx: Tx, run: LockedRun, end: Finish) =>
   tx.one(finish, {
     ...eventParams(run, end.events),
@@ -161,7 +158,6 @@ export const runFinish = (tx: Tx, run: LockedRun, end: Finish) =>
     active_ms: end.activeMs ?? run.active_ms,
     attempt_id: run.attempt_id,
     attempt_state: end.attemptState,
-    shard: Math.floor(Math.random() * countShards),
   });
 
 export interface Retry {

@@ -60,6 +60,9 @@ const columns = `r.id, r.org_id, r.project_id, r.environment_id, r.session_id, r
 const waits = `left join lateral (select * from run_waits w where w.run_id = r.id and w.condition = 'open' order by w.created_at desc limit 1) w
        on r.state in ('executing', 'waiting')`;
 
+/** http §7.2 */
+const listMax = 200;
+
 const get = statement<{ environment_id: string; id: string }, RunRow>(
   "run_get",
   `select ${columns} from runs r ${waits} where r.environment_id = $environment_id and r.id = $id`,
@@ -70,18 +73,24 @@ const exists = statement<{ environment_id: string; id: string }, { trace_id: str
   "select trace_id, state = 'finished' as finished from runs where environment_id = $environment_id and id = $id",
 );
 
-/** A merge of one scan per outcome and one over the live rows, so that a filter never walks over what it does not show. */
+/**
+ * A merge of one scan per outcome and one over the live rows, so that a filter never walks over what it does not show. The inner limits are constants (the
+ * largest page): a plan that is made for any limit would fetch everything and sort it.
+ */
 const list = statement<{ environment_id: string; states: string[]; outcomes: string[]; row_limit: number }, RunRow>(
   "run_list",
-  `select ${columns}
-     from ((select * from runs where environment_id = $environment_id and state <> 'finished' and state = any($states::text[])
-             order by created_at desc, id desc limit $row_limit)
-           union all
-           (select found.* from unnest($outcomes::text[]) as wanted (outcome)
-             cross join lateral (select * from runs where environment_id = $environment_id and state = 'finished' and outcome = wanted.outcome
-                                  order by created_at desc, id desc limit $row_limit) found)) r
+  `with newest as (
+          (select id, created_at from runs where environment_id = $environment_id and state <> 'finished' and state = any($states::text[])
+            order by created_at desc, id desc limit ${listMax})
+          union all
+          (select found.id, found.created_at from unnest($outcomes::text[]) as wanted (outcome)
+            cross join lateral (select id, created_at from runs where environment_id = $environment_id and state = 'finished' and outcome = wanted.outcome
+                                 order by created_at desc, id desc limit ${listMax}) found)),
+        page as (select id from newest order by created_at desc, id desc limit $row_limit)
+   select ${columns}
+     from page join runs r on r.id = page.id
      ${waits}
-    order by r.created_at desc, r.id desc limit $row_limit`,
+    order by r.created_at desc, r.id desc`,
 );
 
 /** One session has few runs: its index first, the filter afterwards. */

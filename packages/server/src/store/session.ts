@@ -66,31 +66,27 @@ const byExternalId = statement<{ environment_id: string; external_id: string }, 
 const lock = statement<Address>("session_lock", `select from sessions s where ${addressed} for no key update`);
 const facts = statement<Address, SessionRow>("session_get_addressed", `select ${columns} ${source} where ${addressed}`);
 
+/** http §4.2. Constant, so that the plan walks the index instead of fetching everything for a limit it cannot know. */
+const listMax = 200;
 const listFilters = "($external_id::text is null or s.external_id = $external_id)";
+const merged = (extra: string) => `with newest as (
+          select found.id, found.updated_at from unnest($states::text[]) as wanted (state)
+           cross join lateral (select s.id, s.updated_at from sessions s
+                                where s.environment_id = $environment_id and ${extra} s.state = wanted.state and ${listFilters}
+                                order by s.updated_at desc, s.id desc limit ${listMax}) found),
+        page as (select id from newest order by updated_at desc, id desc limit $row_limit)
+   select ${columns} from page join sessions s on s.id = page.id left join runs r on r.id = s.current_run_id
+    order by s.updated_at desc, s.id desc`;
+
 const list = statement<{ environment_id: string; states: string[]; external_id: string | null; row_limit: number }, SessionRow>(
   "session_list",
-  `select ${columns}
-     from unnest($states::text[]) as wanted (state)
-     cross join lateral (select * from sessions s
-                          where s.environment_id = $environment_id and s.state = wanted.state and ${listFilters}
-                          order by s.updated_at desc, s.id desc limit $row_limit) s
-     left join runs r on r.id = s.current_run_id
-    order by s.updated_at desc, s.id desc limit $row_limit`,
+  merged(""),
 );
 
 const listOfTask = statement<
   { environment_id: string; states: string[]; task_id: string; external_id: string | null; row_limit: number },
   SessionRow
->(
-  "session_list_of_task",
-  `select ${columns}
-     from unnest($states::text[]) as wanted (state)
-     cross join lateral (select * from sessions s
-                          where s.environment_id = $environment_id and s.task_id = $task_id and s.state = wanted.state and ${listFilters}
-                          order by s.updated_at desc, s.id desc limit $row_limit) s
-     left join runs r on r.id = s.current_run_id
-    order by s.updated_at desc, s.id desc limit $row_limit`,
-);
+>("session_list_of_task", merged("s.task_id = $task_id and"));
 
 const update = statement<{ id: string; metadata: string | null; tags: string[] | null; expires_at: string | null }>(
   "session_update",
