@@ -16,7 +16,6 @@ import { dirname, join } from "node:path";
 import { prepareArtifact, type Progress } from "./artifact.ts";
 import { PreparationError, run } from "./command.ts";
 import { imageFromDirectory } from "./disk-image.ts";
-import { fixTimes } from "./fixed-times.ts";
 
 export interface ImageConfig {
   env: Record<string, string>;
@@ -35,7 +34,7 @@ const packages = ["bash", "git", "ca-certificates", "procps", "curl", "patch", "
 /** The npm that this Node.js is released with; its own package, because the binary's package has none. */
 const npmVersion = "11.19.0";
 const debianSuite = "bookworm";
-const recipe = 5;
+const recipe = 6;
 const require = createRequire(import.meta.url);
 
 const baseConfig: ImageConfig = {
@@ -86,7 +85,6 @@ export async function prepareBaseImage(options: { directory: string; progress: P
       await addNode(tree, dirname(manifest));
       await addNpm(tree, npm);
       await clean(tree);
-      await fixTimes(tree);
       await imageFromDirectory({ source: tree, target: join(into, "image.ext4"), name: "helmr-node-24" });
       await writeFile(join(into, "config.json"), `${JSON.stringify({ reference: baseImageReference, ...baseConfig }, null, 2)}\n`);
       await rm(tree, { recursive: true });

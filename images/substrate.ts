@@ -12,7 +12,6 @@ import { build } from "esbuild";
 import { prepareArtifact, type Progress } from "./artifact.ts";
 import { PreparationError, run } from "./command.ts";
 import { imageFromDirectory } from "./disk-image.ts";
-import { fixTimes } from "./fixed-times.ts";
 
 /** A file in /opt/helmr/lib, bundled from a TypeScript entry point. */
 export interface Bundle {
@@ -33,7 +32,7 @@ export interface SubstrateOptions {
   files: readonly SubstrateFile[];
 }
 
-const recipe = 3;
+const recipe = 4;
 const emptyDirectories = ["dev", "proc", "sys", "run", "tmp", "etc", "image", "scratch", "task", "opt/helmr/bin", "opt/helmr/lib"];
 const require = createRequire(import.meta.url);
 
@@ -63,7 +62,6 @@ export async function prepareSubstrate({ directory, progress, guestTool, files }
       await writeFile(join(tree, "opt/helmr/lib/package.json"), '{"type":"module"}\n');
       await addLibraries(tree, node.path);
       await writeFile(join(tree, "etc/passwd"), "root:x:0:0:root:/run/helmr:/bin/false\n");
-      await fixTimes(tree);
       await imageFromDirectory({ source: tree, target: join(into, "substrate.ext4"), name: "substrate" });
       await rm(tree, { recursive: true });
     },
