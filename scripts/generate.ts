@@ -3,6 +3,7 @@ import { runStep } from "./run-step.ts";
 
 const generators = [
   ["node", "scripts/generate-openapi.ts"],
+  ["node", "scripts/generate-schema.ts"],
   ["node", "scripts/generate-guest-protocol.ts"],
   ["node", "packages/sdk/src/node/api-listing.ts"],
 ];

@@ -174,7 +174,7 @@ export function isConnectionError(error: unknown): boolean {
  * large ones anew at each call (4 to 8 ms for a claim, measured), and would keep plans that were made while a table was empty: a scan of the whole
  * queue is right for no rows and wrong for 100,000.
  */
-const sessionOptions = [
+export const sessionOptions = [
   "TimeZone=UTC",
   "DateStyle=ISO",
   "plan_cache_mode=force_generic_plan",
