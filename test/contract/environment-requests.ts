@@ -68,6 +68,12 @@ export const environmentRequests: Readonly<Record<string, Build>> = {
   "streams.appendOutput": async (world) => streamOf(world, "out", { data: 1 }),
   "streams.listOutput": async (world) => streamOf(world, "out"),
   "streams.readOutput": async (world) => streamOf(world, "out"),
+  // Sessions name the scope in the body and the permission follows from the type: public-access.contract.ts asks for each of them what it must get.
+  "publicAccessTokens.create": async (world) => ({
+    body: { scope: { type: "session.input.send", stream: "in", session: { type: "id", id: (await start(world)).session } } },
+    own: [201, 400, 403],
+    foreign: [400, 403, 404],
+  }),
 
   "runs.list": list,
   "runs.counts": list,

@@ -75,7 +75,7 @@ describe("a wait on a stream", () => {
       attributes: {
         run_wait_id: waitId(answer),
         kind: "stream",
-        params: { stream: "answers", after_sequence: 0, correlation_id: "c" },
+        params: { stream: "answers", correlation_id: "c" },
         metadata: { why: "approval" },
         tags: ["a", "b"],
         timeout: 300,

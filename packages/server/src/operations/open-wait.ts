@@ -124,7 +124,11 @@ async function findStream(tx: Tx, run: LockedRun, filter: StreamFilter): Promise
   const found = await readForRun(tx, run, filter);
   if ("state" in found) return found;
   const { name, afterSequence, correlationId } = filter;
-  const params = { stream: name, after_sequence: afterSequence, ...(correlationId === null ? {} : { correlation_id: correlationId }) };
+  const params = {
+    stream: name,
+    ...(afterSequence === 0 ? {} : { after_sequence: afterSequence }),
+    ...(correlationId === null ? {} : { correlation_id: correlationId }),
+  };
   const target = { ...nothing, kind: "stream" as const, streamId: found.streamId, afterSequence, correlationId, params };
   if (found.record) return { ...target, decided: { condition: "satisfied", record: found.record, by: atOnce } };
   await streamEnsure(tx, { id: found.streamId, session_id: run.session_id, direction: "input", name });
