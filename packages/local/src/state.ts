@@ -90,9 +90,11 @@ export async function readJson<T>(path: string): Promise<T | undefined> {
   }
 }
 
+let writes = 0;
+
 /** Readers never see half a file. */
 export async function writePrivate(path: string, text: string): Promise<void> {
-  const staging = `${path}.${process.pid}.new`;
+  const staging = `${path}.${process.pid}.${(writes += 1)}.new`;
   await writeFile(staging, text, { mode: 0o600 });
   await rename(staging, path);
 }
