@@ -122,6 +122,12 @@ export const settings = {
   packsMib: setting("HELMR_WORKER_PACKS_MIB", integer(64, 16_777_216), 4096, "most disk for cached packs of the chunk store"),
   templatesMib: setting("HELMR_WORKER_TEMPLATES_MIB", integer(256, 16_777_216), 8192, "most disk for machine templates"),
   warmShapes: setting("HELMR_WORKER_WARM_SHAPES", shapes, defaultShapes, "machine shapes whose templates are made at start"),
+  spares: setting(
+    "HELMR_WORKER_SPARES",
+    integer(0, 64),
+    2,
+    "machines of each kind made in advance; under emulation a fresh one starts slowly",
+  ),
   accelerator: setting(
     "HELMR_ACCELERATOR",
     oneOf(["auto", "kvm", "hvf", "tcg"]),
@@ -193,5 +199,6 @@ export function statePaths(directory: string) {
     staging: at("staging"),
     templates: at("templates"),
     driver: at("driver"),
+    spares: at("spares"),
   };
 }

@@ -8,7 +8,8 @@ const ingredients = z.object({
   initramfs: z.string(),
   substrate: z.string(),
   baseImage: z.object({ path: z.string() }),
-  monitorTools: z.object({ privateMemory: z.string(), tscRate: z.string() }),
+  /** Small programs of the monitor, by name. */
+  monitorTools: z.record(z.string(), z.string()),
 });
 export type GuestIngredients = z.output<typeof ingredients>;
 

@@ -12,9 +12,10 @@ import { guestNetworking } from "./guest-networking.ts";
 import { DiskRoom } from "./host/disk-room.ts";
 import { runLimits } from "./limits.ts";
 import { errorText, lineTelemetry, type Telemetry } from "./telemetry.ts";
+import { SparePlan } from "./templates/spare-plan.ts";
 import { TemplateStore } from "./templates/template-store.ts";
 import { VmError } from "./vm/driver.ts";
-import { QemuDriver } from "./vm/qemu/driver.ts";
+import { openDriver } from "./vm/open-driver.ts";
 import type { WorkerHost } from "./worker-host.ts";
 import { WorkerProcess, WorkerRefused, workerFacts } from "./worker-process.ts";
 import { BaseStore } from "./workspace/base-store.ts";
@@ -45,6 +46,7 @@ async function main(): Promise<number> {
   const warming = worker.warm().then(() => writeReady(config, facts));
   const why = await Promise.race([asked, worker.refused.then((message) => `refused: ${message}`)]);
   await worker.drain(why);
+  await host.driver.close();
   room.stop();
   host.client.close();
   void warming;
@@ -53,19 +55,20 @@ async function main(): Promise<number> {
 
 async function openHost(config: Config, telemetry: Telemetry): Promise<WorkerHost> {
   const ingredients = await readIngredients(config.guestDirectory);
-  const { kernel, initramfs, substrate, baseImage, monitorTools } = ingredients;
+  const { kernel, initramfs, substrate, baseImage } = ingredients;
   const paths = statePaths(config.stateDirectory);
   // Machines run as users of their own: they must be able to pass.
   await mkdir(config.stateDirectory, { recursive: true });
   await chmod(config.stateDirectory, 0o711);
   await mkdir(paths.leases, { recursive: true, mode: 0o711 });
+  await mkdir(paths.spares, { recursive: true, mode: 0o711 });
   await rm(paths.staging, { recursive: true, force: true });
   await mkdir(paths.staging, { recursive: true, mode: 0o700 });
-  const driver = new QemuDriver({
+  const driver = openDriver({
+    guest: ingredients,
     stateDirectory: paths.driver,
-    probe: { kernel, initramfs },
-    tools: monitorTools,
-    ...(config.accelerator === "auto" ? {} : { accelerator: config.accelerator }),
+    spareDirectory: paths.spares,
+    accelerator: config.accelerator,
   });
   const credential = await obtainCredential({
     url: config.serverUrl,
@@ -78,7 +81,9 @@ async function openHost(config: Config, telemetry: Telemetry): Promise<WorkerHos
   const chunks = new ChunkWorker();
   const artifacts = new ArtifactStore({ chunks, packs: await PackCache.open(paths.packs, config.packsMib * MiB), staging: paths.staging });
   const { network, guest } = await guestNetworking(config, telemetry);
+  const onFailed = (error: unknown) => telemetry("background.failed", { what: "spare machines", message: errorText(error) });
   return {
+    spares: new SparePlan({ driver, count: (await driver.facts()).accelerator === "tcg" ? config.spares : 0, onFailed }),
     client: new WorkerClient({ url: config.serverUrl, credential: credential.credential }),
     driver,
     templates: await TemplateStore.open({

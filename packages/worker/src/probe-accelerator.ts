@@ -2,12 +2,11 @@
 import { join } from "node:path";
 import { readIngredients } from "./guest-ingredients.ts";
 import { errorText } from "./telemetry.ts";
-import { QemuDriver } from "./vm/qemu/driver.ts";
+import { openDriver } from "./vm/open-driver.ts";
 
 const [state = "", guest = ""] = process.argv.slice(2);
 try {
-  const { kernel, initramfs, monitorTools } = await readIngredients(guest);
-  const driver = new QemuDriver({ stateDirectory: join(state, "driver"), probe: { kernel, initramfs }, tools: monitorTools });
+  const driver = openDriver({ guest: await readIngredients(guest), stateDirectory: join(state, "driver"), accelerator: "auto" });
   const { accelerator, explanation } = await driver.facts();
   process.stdout.write(`${JSON.stringify({ accelerator, explanation })}\n`);
 } catch (error) {

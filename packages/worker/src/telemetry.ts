@@ -1,5 +1,6 @@
 /** What can be observed of a worker: typed events, one sentence each. Ids and numbers, never payloads or secrets. */
 import { hostname } from "node:os";
+import type { TimelinePoint } from "./run/run-timeline.ts";
 
 export interface WorkerEvents {
   "worker.started": { epoch: number; adopted: number; accelerator: string };
@@ -10,7 +11,7 @@ export interface WorkerEvents {
   "lease.lost": { leaseId: string; reason: string };
   "lease.finished": { leaseId: string; state: string; ms: number };
   /** Milliseconds since the lease was received. */
-  "run.timeline": { leaseId: string; runId: string; preparedMs: number; startedMs: number; attachedMs: number; runStartedMs: number };
+  "run.timeline": { leaseId: string; runId: string } & Partial<Record<TimelinePoint, number>>;
   "run.capture": { leaseId: string; ms: number; newBytes: number; sizeBytes: number };
   "template.ready": { image: string; vcpus: number; memoryMib: number; ms: number };
   /** What this host hands on to its guests; names no host. */

@@ -5,6 +5,7 @@ import type { EmptyDisks } from "./disks/empty-disks.ts";
 import type { NetworkPeer } from "./host/network-peer.ts";
 import type { RunLimits } from "./limits.ts";
 import type { Telemetry } from "./telemetry.ts";
+import type { SparePlan } from "./templates/spare-plan.ts";
 import type { TemplateStore } from "./templates/template-store.ts";
 import type { VmDriver } from "./vm/driver.ts";
 import type { BaseStore } from "./workspace/base-store.ts";
@@ -13,6 +14,7 @@ export interface WorkerHost {
   client: WorkerClient;
   driver: VmDriver;
   templates: TemplateStore;
+  spares: SparePlan;
   bases: BaseStore;
   empties: EmptyDisks;
   artifacts: ArtifactStore;

@@ -99,7 +99,7 @@ export class WorkerProcess {
         const held = await host.templates.acquire({ ref: builtInRef, path: host.builtInImage }, shape, {
           signal: AbortSignal.timeout(startMs),
         });
-        held.release();
+        host.spares.used(held);
         host.telemetry("template.ready", { image: builtInRef, ...shape, ms: Math.round(performance.now() - began) });
       } catch (error) {
         host.telemetry("background.failed", { what: `template ${shape.vcpus}x${shape.memoryMib}`, message: errorText(error) });

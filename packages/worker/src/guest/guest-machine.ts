@@ -84,7 +84,10 @@ export async function startMachine(
   try {
     machine = await host.driver.start(spec, AbortSignal.any([signal, AbortSignal.timeout(host.limits.startMachineMs)]));
   } catch (error) {
-    if (error instanceof VmError && error.code === "restore_failed") await template.discard();
+    if (error instanceof VmError && error.code === "restore_failed") {
+      host.spares.forget(template.template.key);
+      await template.discard();
+    }
     throw error;
   }
   return serveMachine(host, plan, { machine, cleanup });

@@ -33,6 +33,7 @@ export async function concludeRun(parts: RunParts, conclusion: Conclusion): Prom
   const { before } = conclusion;
   const guest = "guest" in before ? before.guest : undefined;
   const quiet = guest === undefined ? false : await lastWords(parts, conclusion, guest);
+  parts.timeline.mark("quiet");
   parts.output.finish();
   const stopped = guest?.machine.stop().catch((error: unknown) => {
     parts.host.telemetry("background.failed", { what: "stopping a machine", message: errorText(error) });
@@ -40,6 +41,7 @@ export async function concludeRun(parts: RunParts, conclusion: Conclusion): Prom
   if (!quiet) await stopped;
   const disks = before.phase === "running" ? before.disks : undefined;
   const [captured] = await Promise.all([capture(parts, disks), parts.reporter.drain(), stopped]);
+  parts.timeline.mark("captured");
   if (parts.held.lost.aborted) return "lost";
   const state = await complete(parts, conclusion, captured);
   await settleDisks(

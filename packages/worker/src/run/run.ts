@@ -45,6 +45,7 @@ import type { HostVerdict } from "./run-end.ts";
 import { exitVerdict, verdictOf } from "./run-failure.ts";
 import { type RunJournal, writeJournal } from "./run-journal.ts";
 import { RunOutput } from "./run-output.ts";
+import { RunTimeline } from "./run-timeline.ts";
 import { placement } from "./secret-placement.ts";
 import { Spool } from "./spool.ts";
 
@@ -71,6 +72,7 @@ export interface RunParts {
   spool: Spool;
   output: RunOutput;
   reporter: Reporter;
+  timeline: RunTimeline;
 }
 
 /** A machine that ended says so this soon after its channel. */
@@ -91,8 +93,7 @@ export class Run {
   private readonly clock: ActiveClock;
   private readonly cancel: CancelWatch;
   private readonly stopping = new AbortController();
-  private readonly receivedAt = performance.now();
-  private readonly timeline = { preparedMs: 0, startedMs: 0, attachedMs: 0, runStartedMs: 0 };
+  private readonly timeline = new RunTimeline();
   private state: RunState = { phase: "preparing" };
   private decision: Decision | undefined;
   private decided: (decision: Decision) => void = () => {};
@@ -142,7 +143,8 @@ export class Run {
       await cleanUp(this.host, this.cleanup, `run ${this.lease.run.id}`);
       this.state = { phase: "finished" };
     }
-    this.host.telemetry("lease.finished", { leaseId: this.held.id, state, ms: Math.round(performance.now() - this.receivedAt) });
+    this.host.telemetry("lease.finished", { leaseId: this.held.id, state, ms: this.timeline.ms });
+    this.host.telemetry("run.timeline", { leaseId: this.held.id, runId: this.lease.run.id, ...this.timeline.passed });
   }
 
   private async work(journal: RunJournal | undefined): Promise<string> {
@@ -181,12 +183,15 @@ export class Run {
     });
     await this.cleanup.add("spool", () => spool.close());
     const output = new RunOutput(spool, this.masker);
-    spool.onWritten = (taken) => output.written(taken);
+    spool.onWritten = (taken) => {
+      this.timeline.mark("first_output");
+      output.written(taken);
+    };
     const onRefused = (message: string) => this.decide({ by: "host", verdict: { kind: "spool_failed", message } });
     const ids = { runId: run.id, attemptId: run.attempt_id };
     const reporter = new Reporter({ client: this.host.client, held: this.held, ...ids, spool, onRefused }, report.accepted);
-    const { host, held, lease, directory, cleanup, masker, clock } = this;
-    return { host, held, lease, directory, cleanup, masker, clock, spool, output, reporter };
+    const { host, held, lease, directory, cleanup, masker, clock, timeline } = this;
+    return { timeline, host, held, lease, directory, cleanup, masker, clock, spool, output, reporter };
   }
 
   /** Disks and template side by side, then the machine. */
@@ -201,13 +206,14 @@ export class Run {
       prepareRunDisks(host, lease, { directory, access, cleanup }),
     );
     this.enter({ phase: "booting", disks });
-    this.mark("preparedMs");
+    this.timeline.mark("prepared");
     const guest = await startMachine(host, this.plan(), { template, disks, cleanup, signal });
     this.enter({ phase: "attached", disks, guest });
-    this.mark("startedMs");
+    this.timeline.mark("machine_started");
+    host.spares.used(template.again());
     this.watch(guest);
     await attachGuest(host, this.plan(), { link: guest.link, disks });
-    this.mark("attachedMs");
+    this.timeline.mark("attached");
   }
 
   private async start(parts: RunParts): Promise<void> {
@@ -226,6 +232,7 @@ export class Run {
     else if (started.kind !== "ok")
       this.decide({ by: "host", verdict: { kind: "machine_failed", code: "start_refused", message: JSON.stringify(started) } });
     this.check();
+    this.timeline.mark("attempt_started");
     assert(this.state.phase === "attached", "A run starts in an attached guest");
     const { guest, disks } = this.state;
     this.enter({ phase: "running", disks, guest });
@@ -245,8 +252,7 @@ export class Run {
       },
       host.limits.startRunMs,
     );
-    this.mark("runStartedMs");
-    host.telemetry("run.timeline", { leaseId: held.id, runId: run.id, ...this.timeline });
+    this.timeline.mark("run_started");
   }
 
   /** The guest says what goes on in it, and again what was not acknowledged to the process that died. */
@@ -298,7 +304,9 @@ export class Run {
     });
     this.calls = calls;
     link.on("program.call", (message) => calls.receive(message));
+    link.on("run.started", () => this.timeline.mark("program_started"));
     link.on("run.ended", (ended) => {
+      this.timeline.mark("ended");
       if (ended.attemptId === run.attempt_id) this.decide({ by: "guest", ended });
     });
     link.on("fenced", () => this.decide({ by: "host", verdict: { kind: "guest_fenced" } }));
@@ -373,10 +381,6 @@ export class Run {
     await writeJournal(this.directory, entry).catch((error: unknown) => {
       this.host.telemetry("background.failed", { what: `journal of run ${lease.run.id}`, message: errorText(error) });
     });
-  }
-
-  private mark(point: keyof Run["timeline"]): void {
-    this.timeline[point] = Math.round((performance.now() - this.receivedAt) * 10) / 10;
   }
 }
 

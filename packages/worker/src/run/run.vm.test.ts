@@ -10,7 +10,7 @@ import { Build } from "../build/build.ts";
 import { HeldLease } from "../control/held-lease.ts";
 import { TestControlPlane } from "../testing/control-plane.ts";
 import { buildLeaseOfTest, runLeaseOfTest } from "../testing/leases.ts";
-import { type RealHost, realHost } from "../testing/real-host.ts";
+import { type RealHost, realHost } from "./real-host.fixture.ts";
 import { storageKeysOfTest } from "../testing/tenant.ts";
 import { temporaryDirectory } from "../testing/temporary.ts";
 import { Run } from "./run.ts";
@@ -19,10 +19,12 @@ const root = temporaryDirectory("vm-runs");
 const storage: StorageKeys = storageKeysOfTest();
 const needs = { milli_cpu: 1000, memory_mib: 512, disk_mib: 1024 };
 
+/** Written like this because it is not this package that imports it. */
+const sdk = ["@helmr", "sdk"].join("/");
 const tasks = `
 import { execFileSync, spawn } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { logger, metadata, sandbox, task } from "@helmr/sdk";
+import { logger, metadata, sandbox, task } from "${sdk}";
 const box = sandbox("box");
 const anything = { "~standard": { version: 1, vendor: "test", validate: (value: unknown) => ({ value }) } };
 const declare = (id: string, run: (payload: any, ctx: any) => unknown) => task({ id, sandbox: box, payload: anything, run } as never);
@@ -56,6 +58,7 @@ export const eats = declare("eats", () => {
 export const fills = declare("fills", () => {
   for (let n = 0; ; n += 1) writeFileSync("big-" + n, Buffer.alloc(4 * 1024 * 1024, n));
 });
+export const reads = declare("reads", () => readFileSync("big-0").length);
 export const talks = declare("talks", async (payload) => {
   const line = "0123456789abcdef".repeat(64) + "\\n";
   const block = line.repeat(64);
@@ -86,6 +89,8 @@ beforeAll(async () => {
   plane.binary = true;
   real = await realHost(plane);
   tree = await buildProject();
+  // So that no test waits for the template of its shape.
+  await play("hello", { payload: { name: "warm" } });
 });
 afterAll(async () => {
   await real?.close();
@@ -99,8 +104,8 @@ beforeEach(() => {
 /** The tasks above, built in a guest. */
 async function buildProject(): Promise<ArtifactRef> {
   const files = {
-    "package.json": JSON.stringify({ name: "p", type: "module", packageManager: "npm@11.0.0", dependencies: { "@helmr/sdk": "0.1.0" } }),
-    "helmr.config.ts": `import { defineConfig } from "@helmr/sdk"; export default defineConfig({ project: "p", dirs: ["./tasks"] });`,
+    "package.json": JSON.stringify({ name: "p", type: "module", packageManager: "npm@11.0.0", dependencies: { [sdk]: "0.1.0" } }),
+    "helmr.config.ts": `import { defineConfig } from "${sdk}"; export default defineConfig({ project: "p", dirs: ["./tasks"] });`,
     "tasks/all.ts": tasks,
   };
   const directory = join(root, "source");
@@ -243,9 +248,8 @@ describe("a task that ends badly", () => {
   test("fills its disk: the reason says so, and the version is readable", async () => {
     const completion = await play("fills", { workspace: { size_mib: 64 } });
     expect(completion?.end).toMatchObject({ status: "failed", reason: "disk_full" });
-    const next = await play("hello", { payload: { name: "after" }, workspace: { size_mib: 64, base: versionOf(completion).artifact } });
-    expect(next?.end).toMatchObject({ status: expect.stringMatching(/succeeded|failed/) });
-    expect(plane.text("stdout")).toMatch(/hello after/);
+    const next = await play("reads", { workspace: { size_mib: 64, base: versionOf(completion).artifact } });
+    expect(next?.end).toMatchObject({ status: "succeeded", output: { value: 4 * 1024 * 1024 } });
   });
 
   test("takes too long: max_duration", async () => {
@@ -316,7 +320,7 @@ describe("where the time goes", () => {
     real.events.length = 0;
     for (let count = 0; count < 10; count += 1) await play("hello", { payload: { name: "Ada" } });
     const rows = real.events.filter((one) => one.event === "run.timeline").map((one) => one.attributes);
-    console.table(rows.map(({ preparedMs, startedMs, attachedMs, runStartedMs }) => ({ preparedMs, startedMs, attachedMs, runStartedMs })));
+    console.table(rows.map(({ leaseId: _lease, runId: _run, ...points }) => points));
     expect(rows).toHaveLength(10);
   });
 });

@@ -14,6 +14,8 @@ import type { MachineShape, Template, TemplateSpec, VmDriver } from "../vm/drive
 
 export interface HeldTemplate {
   template: Template;
+  /** Holds it once more, for somebody else. */
+  again(): HeldTemplate;
   release(): void;
   /** It did not restore: it is built again for the next one. */
   discard(): Promise<void>;
@@ -107,6 +109,7 @@ export class TemplateStore {
     };
     return {
       template: entry.template,
+      again: () => this.hold(key, entry),
       release,
       discard: async () => {
         entry.doomed = true;

@@ -10,6 +10,7 @@ import {
   type MachineHandle,
   type MachineSpec,
   type Snapshot,
+  type SpareWish,
   type Template,
   type TemplateSpec,
   VmError,
@@ -75,6 +76,7 @@ export class FakeDriver implements VmDriver {
   readonly machines: FakeMachine[] = [];
   templatesMade = 0;
   leftovers: Leftover[] = [];
+  wishes: readonly SpareWish[] = [];
   /** Of the next machines. */
   behaviour: GuestBehaviour = {};
   /** Throws to make a start fail. */
@@ -128,6 +130,12 @@ export class FakeDriver implements VmDriver {
   restore(): Promise<Machine> {
     return Promise.reject(new VmError("restore_failed", "A fake has no memory"));
   }
+
+  async keepSpares(wishes: readonly SpareWish[]): Promise<void> {
+    this.wishes = wishes;
+  }
+
+  async close(): Promise<void> {}
 
   async adopt(handle: MachineHandle): Promise<Machine | "gone"> {
     return this.machines.find((machine) => machine.id === handle.id && machine.stops === 0) ?? "gone";

@@ -11,6 +11,7 @@ import { EmptyDisks } from "../disks/empty-disks.ts";
 import { noNetwork } from "../host/network-peer.ts";
 import { runLimits, type RunLimits } from "../limits.ts";
 import type { Telemetry, WorkerEvents } from "../telemetry.ts";
+import { SparePlan } from "../templates/spare-plan.ts";
 import { TemplateStore } from "../templates/template-store.ts";
 import type { WorkerHost } from "../worker-host.ts";
 import { BaseStore } from "../workspace/base-store.ts";
@@ -58,6 +59,7 @@ export async function testHost(
     telemetry,
     driver,
     client: new WorkerClient({ url: plane.api.url, credential: "c", limits: { firstPauseMs: 2, pauseMaxMs: 20 } }),
+    spares: new SparePlan({ driver, count: 1, onFailed: () => {} }),
     templates: await TemplateStore.open({ directory: at("templates"), bytesMax, driver, guest }),
     bases: await BaseStore.open({ directory: at("bases"), artifacts, chunks, bytesMax }),
     empties: await EmptyDisks.open(at("empty")),

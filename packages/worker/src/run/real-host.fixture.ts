@@ -1,4 +1,4 @@
-/** A worker with real machines: the QEMU driver, the release guest and the network, against the control plane of the tests. */
+/** A worker with real machines: this host's driver, the release guest and the network, against the control plane of the tests. */
 import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,11 +12,12 @@ import { runLimits } from "../limits.ts";
 import { GuestNetwork } from "../network/guest-network.ts";
 import { SystemFacts } from "../network/host-facts.ts";
 import type { Telemetry, WorkerEvents } from "../telemetry.ts";
+import { SparePlan } from "../templates/spare-plan.ts";
 import { TemplateStore } from "../templates/template-store.ts";
-import { QemuDriver } from "../vm/qemu/driver.ts";
+import { openDriver } from "../vm/open-driver.ts";
 import type { WorkerHost } from "../worker-host.ts";
 import { BaseStore } from "../workspace/base-store.ts";
-import type { TestControlPlane } from "./control-plane.ts";
+import type { TestControlPlane } from "../testing/control-plane.ts";
 
 export interface RealHost {
   host: WorkerHost;
@@ -35,11 +36,12 @@ export async function realHost(plane: TestControlPlane): Promise<RealHost> {
   await chmod(home, 0o711);
   await mkdir(at("leases"), { mode: 0o711 });
   await mkdir(at("staging"));
-  const driver = new QemuDriver({
+  const driver = openDriver({
+    guest: { kernel, initramfs, monitorTools: { ...monitorTools } },
     stateDirectory: join(cache, "driver"),
-    probe: { kernel, initramfs },
-    tools: monitorTools,
+    spareDirectory: at("spares"),
     cgroupName: "helmr-test",
+    accelerator: "auto",
   });
   const chunks = new ChunkWorker();
   const artifacts = new ArtifactStore({ chunks, packs: await PackCache.open(at("packs"), bytesMax), staging: at("staging") });
@@ -50,6 +52,7 @@ export async function realHost(plane: TestControlPlane): Promise<RealHost> {
   const host: WorkerHost = {
     client: new WorkerClient({ url: plane.api.url, credential: "c" }),
     driver,
+    spares: new SparePlan({ driver, count: 2, onFailed: () => {} }),
     templates: await TemplateStore.open({
       directory: join(cache, "worker-templates"),
       bytesMax,
@@ -72,6 +75,7 @@ export async function realHost(plane: TestControlPlane): Promise<RealHost> {
     events,
     async close() {
       host.client.close();
+      await driver.close();
       await chunks.close();
       await rm(home, { recursive: true, force: true });
     },
