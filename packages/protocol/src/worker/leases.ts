@@ -212,6 +212,10 @@ export const startResponse = z.object({
   leases: z.array(lease).optional(),
 });
 
+/** The host is told to stop: it wants no more work, and asks until nothing is held any more. */
+export const drainRequest = z.object({ epoch: count });
+export const drainResponse = z.object({ state: z.string(), held: count });
+
 export const claimRequest = z.object({
   epoch: count,
   free: capacity,

@@ -2,7 +2,18 @@
 import * as z from "zod";
 import { grantRequest, grantResponse } from "./blobs.ts";
 import { buildCompleteRequest, buildCompleteResponse, buildReportRequest, buildReportResponse } from "./builds.ts";
-import { claimRequest, claimResponse, enrollRequest, enrollResponse, renewRequest, renewResponse, startRequest, startResponse } from "./leases.ts";
+import {
+  claimRequest,
+  claimResponse,
+  drainRequest,
+  drainResponse,
+  enrollRequest,
+  enrollResponse,
+  renewRequest,
+  renewResponse,
+  startRequest,
+  startResponse,
+} from "./leases.ts";
 import {
   attemptStartedRequest,
   attemptStartedResponse,
@@ -19,12 +30,18 @@ import {
   resumedRequest,
 } from "./runs.ts";
 
-const route = <B extends z.ZodType, R extends z.ZodType>(path: string, body: B, response: R) => ({ method: "POST" as const, path, body, response });
+const route = <B extends z.ZodType, R extends z.ZodType>(path: string, body: B, response: R) => ({
+  method: "POST" as const,
+  path,
+  body,
+  response,
+});
 const done = z.object({});
 
 export const workerRoutes = {
   enroll: route("/enroll", enrollRequest, enrollResponse),
   start: route("/start", startRequest, startResponse),
+  drain: route("/drain", drainRequest, drainResponse),
   claim: route("/claim", claimRequest, claimResponse),
   renew: route("/renew", renewRequest, renewResponse),
   grants: route("/grants", grantRequest, grantResponse),

@@ -42,7 +42,11 @@ export const reportItem = z.discriminatedUnion("kind", [
 ]);
 export type ReportItem = z.output<typeof reportItem>;
 
-export const reportRequest = fencedLease.extend({ attempt_id: id, first: z.number().int().positive(), items: z.array(reportItem).min(1).max(1000) });
+export const reportRequest = fencedLease.extend({
+  attempt_id: id,
+  first: z.number().int().positive(),
+  items: z.array(reportItem).min(1).max(1000),
+});
 export const reportResponse = z.object({ accepted: count });
 /** 409 with code `report_gap`. */
 export const reportGapResponse = z.object({ error: z.string(), code: z.literal("report_gap"), expected: z.number().int().positive() });
@@ -55,7 +59,12 @@ export const programCallRequest = fencedLease.extend({
       kind: z.literal("wait"),
       on: z.discriminatedUnion("kind", [
         z.object({ kind: z.literal("token"), token_id: z.string().max(64) }),
-        z.object({ kind: z.literal("stream"), stream: z.string().max(256), after_sequence: count.optional(), correlation_id: z.string().max(512).optional() }),
+        z.object({
+          kind: z.literal("stream"),
+          stream: z.string().max(256),
+          after_sequence: count.optional(),
+          correlation_id: z.string().max(512).optional(),
+        }),
         z.object({ kind: z.literal("timer"), delay_ms: z.number().int().positive() }),
       ]),
       parkable: z.boolean(),
@@ -65,8 +74,18 @@ export const programCallRequest = fencedLease.extend({
       tags: z.array(z.string()).max(32).optional(),
     }),
     z.object({ kind: z.literal("wait.cancel"), wait_call_id: count }),
-    z.object({ kind: z.literal("stream.peek"), stream: z.string().max(256), after_sequence: count.optional(), correlation_id: z.string().max(512).optional() }),
-    z.object({ kind: z.literal("stream.append"), stream: z.string().max(256), data: z.unknown(), content_type: z.string().max(256).optional() }),
+    z.object({
+      kind: z.literal("stream.peek"),
+      stream: z.string().max(256),
+      after_sequence: count.optional(),
+      correlation_id: z.string().max(512).optional(),
+    }),
+    z.object({
+      kind: z.literal("stream.append"),
+      stream: z.string().max(256),
+      data: z.unknown(),
+      content_type: z.string().max(256).optional(),
+    }),
     z.object({
       kind: z.literal("token.create"),
       timeout_ms: z.number().int().positive().optional(),
@@ -109,7 +128,15 @@ export const attemptEnd = z.discriminatedUnion("status", [
   z.object({
     status: z.literal("failed"),
     exit_code: z.number().int().nullable(),
-    failure_kind: z.enum(["task_failed", "max_duration", "task_not_found", "duplicate_task_id", "missing_config", "task_parse_failed", "worker_failed"]),
+    failure_kind: z.enum([
+      "task_failed",
+      "max_duration",
+      "task_not_found",
+      "duplicate_task_id",
+      "missing_config",
+      "task_parse_failed",
+      "worker_failed",
+    ]),
     /** Machine-readable cause inside the kind: out_of_memory, disk_full, guest_died, monitor_died, secret_placement, node_missing, ... */
     reason: z.string().max(64),
     message: z.string().max(65_536),

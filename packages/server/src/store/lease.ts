@@ -257,11 +257,11 @@ const directives = statement<{ worker_id: string; lease_ids: string[] }, Directi
 );
 
 /** Of one worker: what it holds, and what it lost within the last renewals. Indexes leases_worker_held and leases_worker_lost. */
-const ofWorker = statement<{ worker_id: string }, { id: string }>(
+const ofWorker = statement<{ worker_id: string }, { id: string; held: boolean }>(
   "lease_of_worker",
-  `select id from leases where worker_id = $worker_id and state = 'held'
+  `select id, true as held from leases where worker_id = $worker_id and state = 'held'
    union all
-   select id from leases where worker_id = $worker_id and state in ('expired', 'fenced') and ended_at > now() - interval '1 minute'`,
+   select id, false from leases where worker_id = $worker_id and state in ('expired', 'fenced') and ended_at > now() - interval '1 minute'`,
 );
 
 /** Who has a lease, and the lane that is freed with it. */
