@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type BuildResult, buildResult, guestStreams } from "@helmr/protocol/guest";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { testBuildGuest, type TestGuest } from "../supervisor/guest.fixture.ts";
@@ -152,6 +153,21 @@ describe("a build", () => {
     await build({ "tasks/hello.ts": `console.log("being loaded"); console.error("on both"); ${taskOf("hello")}` });
     expect(log()).toContain("being loaded\n");
     expect(log()).toContain("on both\n");
+  });
+});
+
+describe("the examples", () => {
+  const examples = fileURLToPath(new URL("../../../../examples/", import.meta.url));
+  // One needs a package from a registry: it is built in a guest with a network (test/e2e).
+  const alone = readdirSync(examples).filter((name) => {
+    const { dependencies } = JSON.parse(readFileSync(join(examples, name, "package.json"), "utf8")) as { dependencies: object };
+    return Object.keys(dependencies).length === 1;
+  });
+
+  test.each(alone)("%s is built", async (name) => {
+    const tar = execFileSync("tar", ["-C", join(examples, name), "--exclude=node_modules", "-cf", "-", "."], { maxBuffer: 1e9 });
+    const result = await send(tar);
+    expect(result.status === "failed" ? result.failure : result.status).toBe("built");
   });
 });
 

@@ -136,6 +136,18 @@ describe("live files", () => {
     expect(await send({ kind: "write", path: "missing/x" }, Buffer.from("x"))).toBe("not_found");
   });
 
+  test("that are refused take no more of their input", async () => {
+    const bare = await testGuest();
+    try {
+      const refused = bare.host.request({ type: "file", operation: { kind: "write", path: "x", stream: 80 } });
+      await bare.host.sendBytes(80, Buffer.alloc(200_000));
+      expect(await refused).toMatchObject({ code: "not_attached" });
+      expect(bare.supervisor.link.takeIncoming(80)).toBeUndefined();
+    } finally {
+      bare.dispose();
+    }
+  });
+
   test("come and go as trees", async () => {
     const source = join(guest.root, "source");
     mkdirSync(join(source, "sub"), { recursive: true });

@@ -131,7 +131,7 @@ export class Supervisor {
       case "port.open":
       case "build.start":
         this.enqueue(() => {
-          void this.link.answer(message.id, this.handleLong(message));
+          void this.answer(message, this.handleLong(message));
         });
         return;
       case "stream.ack":
@@ -146,8 +146,19 @@ export class Supervisor {
         });
         return;
       default:
-        this.enqueue(() => this.link.answer(message.id, this.handle(message)));
+        this.enqueue(() => this.answer(message, this.handle(message)));
     }
+  }
+
+  /** A request that is refused takes its input with it. */
+  private async answer(message: HostMessage & { id: number }, work: Promise<unknown>): Promise<void> {
+    await this.link.answer(message.id, work);
+    const stream = inputOf(message);
+    const refused = await work.then(
+      () => false,
+      () => true,
+    );
+    if (stream !== undefined && refused) this.link.takeIncoming(stream)?.discard();
   }
 
   private enqueue(work: () => Promise<void> | void): void {
@@ -156,11 +167,8 @@ export class Supervisor {
 
   /** Streams exist before the request behind them gets its turn, so that no byte is lost. */
   private openStreams(message: HostMessage): void {
-    if (message.type === "process.start" && message.streams.stdin !== undefined) this.link.openIncoming(message.streams.stdin);
-    else if (message.type === "port.open") this.link.openIncoming(message.input);
-    else if (message.type === "build.start") this.link.openIncoming(message.sourceStream);
-    else if (message.type === "file" && (message.operation.kind === "write" || message.operation.kind === "upload"))
-      this.link.openIncoming(message.operation.stream);
+    const stream = inputOf(message);
+    if (stream !== undefined) this.link.openIncoming(stream);
   }
 
   private async handle(
@@ -373,6 +381,22 @@ export class Supervisor {
       });
     }
     this.link.send({ type: "fenced" });
+  }
+}
+
+/** The host → guest stream of a request. */
+function inputOf(message: HostMessage): number | undefined {
+  switch (message.type) {
+    case "process.start":
+      return message.streams.stdin;
+    case "port.open":
+      return message.input;
+    case "build.start":
+      return message.sourceStream;
+    case "file":
+      return message.operation.kind === "write" || message.operation.kind === "upload" ? message.operation.stream : undefined;
+    default:
+      return undefined;
   }
 }
 

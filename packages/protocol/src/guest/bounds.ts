@@ -14,5 +14,5 @@ export const loggerLineBytesMax = 262_144;
 export const openCallsMax = 1000;
 /** JSON text inside a call or an output, in characters. */
 export const callJsonCharactersMax = 300_000;
-/** Execs and terminals that run at the same time. */
+/** Execs and terminals at the same time, ended ones that are not forgotten included. */
 export const processesMax = 64;

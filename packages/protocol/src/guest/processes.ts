@@ -8,7 +8,7 @@
  *   5. guest → host `stream.end` for the outputs, then `process.ended`; said again after every `hello` until
  *   6. host → guest `process.forget`
  *
- * When the process ends everything it left behind is killed: what should outlive an exec belongs to another exec.
+ * At most `processesMax` at a time; one that has ended counts until it is forgotten. When the process ends everything it left behind is killed: what should outlive an exec belongs to another exec.
  */
 import * as z from "zod";
 import { streamId } from "./byte-streams.ts";
