@@ -58,6 +58,7 @@
 #define TOOL_PATH HELMR_BIN "/helmr-guest"
 #define NODE_PATH HELMR_BIN "/node"
 #define SUPERVISOR_PATH "/opt/helmr/lib/supervisor.js"
+#define PROGRAM_PATH "/opt/helmr/lib/program.mjs"
 
 #define CONTROL_DEVICE "/dev/vport0p1"
 #define NETWORK_DEVICE "/dev/vport0p2"
