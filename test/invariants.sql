@@ -172,3 +172,6 @@ select id, state from tokens where (state = 'completed') <> (data is not null);
 
 -- name: a schedule that is due without an occurrence, or inactive and due
 select id, state from schedules where due_at is not null and (next_fire_at is null or state = 'inactive');
+
+-- name: a pending token that will never expire, or a decided one that is due
+select id, state from tokens where (state = 'pending') <> (due_at is not null);

@@ -879,6 +879,7 @@ create table tokens (
   environment_id          uuid not null,
   state                   text not null,
   timeout_at              timestamp with time zone not null,
+  due_at                  timestamp with time zone,
   data                    json,
   data_fingerprint        bytea,
   tags                    text[] not null default '{}'::text[],
@@ -895,10 +896,10 @@ create table tokens (
   constraint tokens_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'completed'::text, 'expired'::text, 'cancelled'::text]))),
   constraint tokens_environment_id_fkey FOREIGN KEY (environment_id) REFERENCES environments(id) ON DELETE CASCADE
 );
+CREATE INDEX tokens_due ON public.tokens USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE UNIQUE INDEX tokens_key ON public.tokens USING btree (environment_id, idempotency_key_hash) WHERE (idempotency_key_hash IS NOT NULL);
 CREATE INDEX tokens_list ON public.tokens USING btree (environment_id, created_at, id);
 CREATE INDEX tokens_list_state ON public.tokens USING btree (environment_id, state, created_at, id);
-CREATE INDEX tokens_timeout ON public.tokens USING btree (timeout_at) WHERE (state = 'pending'::text);
 
 create table users (
   id                uuid not null,

@@ -49,6 +49,7 @@ create table tokens (
   environment_id          uuid not null references environments on delete cascade,
   state                   text not null check (state in ('pending', 'completed', 'expired', 'cancelled')),
   timeout_at              timestamptz not null,
+  due_at                  timestamptz,             -- its timeout while it is pending: an index that no list of pending tokens can be led astray by
   data                    json,
   data_fingerprint        bytea,
   tags                    text[] not null default '{}',
@@ -65,7 +66,7 @@ create table tokens (
 create unique index tokens_key on tokens (environment_id, idempotency_key_hash) where idempotency_key_hash is not null;
 create index tokens_list on tokens (environment_id, created_at, id);
 create index tokens_list_state on tokens (environment_id, state, created_at, id);
-create index tokens_timeout on tokens (timeout_at) where state = 'pending';
+create index tokens_due on tokens (due_at) where due_at is not null;
 
 create table public_access_tokens (
   id             uuid primary key,

@@ -40,9 +40,10 @@ export interface NewToken {
 /** No row: the key was used before. */
 const insert = statement<NewToken, TokenRow>(
   "token_insert",
-  `insert into tokens (id, environment_id, state, timeout_at, tags, metadata, secret_key_id, idempotency_key_hash, idempotency_fingerprint, run_id)
-   values ($id, $environment_id, 'pending', now() + $timeout_ms * interval '1 millisecond', $tags::text[], $metadata::jsonb, $secret_key_id,
-           $idempotency_key_hash, $idempotency_fingerprint, $run_id::uuid)
+  `insert into tokens (id, environment_id, state, timeout_at, due_at, tags, metadata, secret_key_id, idempotency_key_hash, idempotency_fingerprint, run_id)
+   select $id, $environment_id, 'pending', x.timeout_at, x.timeout_at, $tags::text[], $metadata::jsonb, $secret_key_id, $idempotency_key_hash,
+          $idempotency_fingerprint, $run_id::uuid
+     from (select now() + $timeout_ms * interval '1 millisecond' as timeout_at) x
    on conflict (environment_id, idempotency_key_hash) where idempotency_key_hash is not null do nothing
    returning ${columns}`,
 );
@@ -70,12 +71,14 @@ const hold = statement<Named, TokenRow>("token_hold", `select ${columns} from to
 
 interface Place {
   environment_id: string;
-  after_at: string | null;
-  after_id: string | null;
+  after_at: string;
+  after_id: string;
   row_limit: number;
 }
 
-const afterCursor = "($after_at::timestamptz is null or (created_at, id) > ($after_at::timestamptz, $after_id::uuid))";
+/** Before every token: a plan that is made once for all pages must not ask whether there is a cursor. */
+const beginning = { createdAt: "-infinity", id: "00000000-0000-0000-0000-000000000000" };
+const afterCursor = "(created_at, id) > ($after_at::timestamptz, $after_id::uuid)";
 const order = "order by created_at, id limit $row_limit";
 
 const list = statement<Place, TokenRow>(
@@ -97,7 +100,7 @@ const listPending = statement<Place, TokenRow>(
 /** The overdue are few: a loop expires them on time. */
 const listExpired = statement<Place, TokenRow>(
   "token_list_expired",
-  `with overdue as materialized (select id from tokens where state = 'pending' and timeout_at <= now())
+  `with overdue as materialized (select id from tokens where due_at <= now())
    (select ${columns} from tokens where environment_id = $environment_id and state = 'expired' and ${afterCursor} ${order})
    union all
    (select ${columns} from tokens where id in (select id from overdue) and environment_id = $environment_id and ${afterCursor} ${order})
@@ -115,7 +118,7 @@ const wake = "update run_waits set wake_at = now() where token_id = $id and cond
 const complete = statement<Decide & { data: string; data_fingerprint: Buffer; by_public: boolean }, { wait_id: string }>(
   "token_complete",
   `with decided as (update tokens
-                       set state = $state, data = $data::json, data_fingerprint = $data_fingerprint, completed_at = now(),
+                       set state = $state, due_at = null, data = $data::json, data_fingerprint = $data_fingerprint, completed_at = now(),
                            public_token_used = public_token_used or $by_public
                      where id = $id and state ${inStates(tokenTransitions.complete.from)}),
         woken as (${wake})
@@ -124,19 +127,19 @@ const complete = statement<Decide & { data: string; data_fingerprint: Buffer; by
 
 const end = statement<Decide, { wait_id: string }>(
   "token_end",
-  `with decided as (update tokens set state = $state where id = $id and state ${inStates(tokenTransitions.cancel.from)}),
+  `with decided as (update tokens set state = $state, due_at = null where id = $id and state ${inStates(tokenTransitions.cancel.from)}),
         woken as (${wake})
    select id as wait_id from woken`,
 );
 
 const overdue = statement<{ row_limit: number }, { id: string }>(
   "token_overdue",
-  "select id from tokens where state = 'pending' and timeout_at <= now() order by timeout_at limit $row_limit",
+  "select id from tokens where due_at <= now() order by due_at limit $row_limit",
 );
 
 const nextTimeout = statement<Record<never, never>, { due_ms: number }>(
   "token_next_timeout",
-  "select (extract(epoch from (timeout_at - now())) * 1000)::float8 as due_ms from tokens where state = 'pending' order by timeout_at limit 1",
+  "select (extract(epoch from (due_at - now())) * 1000)::float8 as due_ms from tokens where due_at is not null order by due_at limit 1",
 );
 
 export const tokenInsert = (tx: Tx, token: NewToken) => tx.one(insert, token);
@@ -154,13 +157,8 @@ export interface TokenListFilter {
   limit: number;
 }
 
-export function tokenList(on: Queryable, { environmentId, status, after, limit }: TokenListFilter): Promise<TokenRow[]> {
-  const params = {
-    environment_id: environmentId,
-    after_at: after?.createdAt ?? null,
-    after_id: after?.id ?? null,
-    row_limit: limit,
-  };
+export function tokenList(on: Queryable, { environmentId, status, after = beginning, limit }: TokenListFilter): Promise<TokenRow[]> {
+  const params = { environment_id: environmentId, after_at: after.createdAt, after_id: after.id, row_limit: limit };
   if (status === undefined) return on.all(list, params);
   if (status === "pending") return on.all(listPending, params);
   if (status === "expired") return on.all(listExpired, params);
