@@ -34,6 +34,15 @@ export interface Supervision {
 }
 
 const recordMs = 1_000;
+/** A component that ends that often before the install was ever ready will not get ready. */
+const startExitsMax = 4;
+
+async function crashLoop(component: Component): Promise<LocalError> {
+  return new LocalError(
+    `The ${component.name} ends as soon as it starts. Its log ends with:\n${await logTail(component.log, 8)}`,
+    `see ${component.log}`,
+  );
+}
 
 export async function presentSupervisor(layout: StateLayout): Promise<SupervisorRecord | undefined> {
   const record = await readJson<SupervisorRecord>(layout.supervisor);
