@@ -5,9 +5,10 @@
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { type Accelerator, type DriverFacts, VmError } from "../driver.ts";
+import { type DriverFacts, VmError } from "../driver.ts";
 import { findCgroups, type HostCgroups } from "./host-cgroups.ts";
 import { findIsolation, type Isolation } from "./host-isolation.ts";
+import type { Choice } from "./probes.ts";
 import { measureTscRate, processorFamily } from "./tsc-rate.ts";
 
 const run = promisify(execFile);
@@ -30,18 +31,19 @@ export interface HostQuestion {
   binary: string;
   tools: MonitorTools;
   cgroupName: string;
-  chooseAccelerator: (version: string) => Promise<{ accelerator: Accelerator; explanation: string }>;
+  chooseAccelerator: (version: string) => Promise<Choice>;
 }
 
 export async function findHostFacts({ binary, tools, cgroupName, chooseAccelerator }: HostQuestion): Promise<HostFacts> {
   const version = await monitorVersion(binary);
-  const [{ accelerator, explanation }, rate, isolation, cgroups, cpuinfo] = await Promise.all([
+  const [proven, rate, isolation, cgroups, cpuinfo] = await Promise.all([
     chooseAccelerator(version),
     measureTscRate(tools.tscRate),
     findIsolation(),
     findCgroups(cgroupName),
     readFile("/proc/cpuinfo", "utf8"),
   ]);
+  const { accelerator, explanation } = await whatMonitorsMayUse(proven, isolation);
   const clock = accelerator === "tcg" ? `; time stamp counter ${rate.khz} kHz (${rate.source})` : "";
   return {
     driver: "qemu",
@@ -54,6 +56,13 @@ export async function findHostFacts({ binary, tools, cgroupName, chooseAccelerat
     cgroups,
     tscKhz: rate.khz,
   };
+}
+
+/** The probes run as the worker; its monitors do not. */
+async function whatMonitorsMayUse(proven: Choice, isolation: Isolation): Promise<Choice> {
+  if (proven.accelerator !== "kvm") return proven;
+  const problem = await isolation.problemWith("/dev/kvm");
+  return problem === undefined ? proven : { accelerator: "tcg", explanation: `software emulation, because KVM works but ${problem}` };
 }
 
 async function monitorVersion(binary: string): Promise<string> {

@@ -19,6 +19,8 @@ export interface Isolation {
   /** Marks the user of an adopted machine. */
   claimUser(user: MonitorUser): void;
   releaseUser(user: MonitorUser): void;
+  /** Whether a monitor may open this device; the reason when not. */
+  problemWith(device: string): Promise<string | undefined>;
   /** Puts what starts the monitor in front of it. */
   wrap(user: MonitorUser | null, command: readonly string[]): readonly string[];
 }
@@ -43,6 +45,7 @@ export async function findIsolation(range: UserRange = defaultUserRange): Promis
   }
   const groups = await kvmGroups();
   const used = new Set<number>();
+  const probeUser = { uid: range.first, gid: range.first };
   return {
     explanation: `each monitor has its own user id from ${range.first} on, no capabilities${namespaces.length > 0 ? `, own namespaces (${namespaces.join(" ")})` : ""}`,
     acquireUser: () => {
@@ -55,6 +58,10 @@ export async function findIsolation(range: UserRange = defaultUserRange): Promis
     },
     claimUser: ({ uid }) => void used.add(uid),
     releaseUser: ({ uid }) => void used.delete(uid),
+    problemWith: async (device) => {
+      const refused = await failure(privilegeDrop(probeUser, groups, ["test", "-r", device, "-a", "-w", device]));
+      return refused === undefined ? undefined : `a monitor's user may not open ${device}. FIX: chgrp kvm ${device} && chmod 660 ${device}`;
+    },
     wrap: (user, command) => {
       const dropped = user ? privilegeDrop(user, groups, command) : command;
       return namespaces.length > 0 ? ["unshare", ...namespaces, "--", ...dropped] : dropped;
@@ -63,7 +70,14 @@ export async function findIsolation(range: UserRange = defaultUserRange): Promis
 }
 
 function sharedUser(explanation: string): Isolation {
-  return { explanation, acquireUser: () => null, claimUser: () => {}, releaseUser: () => {}, wrap: (_user, command) => command };
+  return {
+    explanation,
+    acquireUser: () => null,
+    claimUser: () => {},
+    releaseUser: () => {},
+    problemWith: () => Promise.resolve(undefined),
+    wrap: (_user, command) => command,
+  };
 }
 
 function privilegeDrop(user: MonitorUser, groups: readonly number[], command: readonly string[]): readonly string[] {
