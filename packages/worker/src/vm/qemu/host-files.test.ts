@@ -5,6 +5,7 @@ import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, stat, symlink, t
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { until } from "@helmr/test/services";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FileDigests } from "./file-digests.ts";
 import { MachineDirectory } from "./machine-directory.ts";
@@ -165,6 +166,7 @@ describe("processes", () => {
     const monitor = await sleeper(log);
     const found = await findMonitor(monitor, log);
     expect(found?.pid).toBe(monitor.pid);
+    await until("its words", async () => (await monitor.complaints()) !== "");
     await monitor.kill();
     expect(await monitor.exited).toEqual({ code: null, signal: "SIGKILL" });
     expect(await monitor.complaints()).toBe("complaint");
