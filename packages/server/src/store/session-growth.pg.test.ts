@@ -9,11 +9,6 @@ import { ensureLocalInstall } from "../operations/ensure-local-install.ts";
 import { openHints } from "../hints.ts";
 import { openDb } from "./db.ts";
 import { registeredStatements } from "./statement.ts";
-import "./continuation.ts";
-import "./run-wait.ts";
-import "./schedule.ts";
-import "./stream.ts";
-import "./token.ts";
 
 const tokens = 100_000;
 const records = 50_000;
@@ -25,6 +20,7 @@ let sessionId: string;
 let middle: { id: string; created_at: string };
 
 beforeAll(async () => {
+  await Promise.all(["continuation", "run-wait", "schedule", "stream", "token"].map((name) => import(`./${name}.ts`)));
   database = await testDatabase();
   const db = openDb({ url: database.url, poolSize: 2 });
   const hints = await openHints(null);
@@ -99,14 +95,16 @@ interface Plan {
 
 const prepared = new Set<string>();
 
-function literal(value: unknown): string {
+type Value = null | number | string | Buffer;
+
+function literal(value: Value): string {
   if (value === null) return "null";
   if (Buffer.isBuffer(value)) return `'\\x${value.toString("hex")}'`;
-  return typeof value === "number" ? String(value) : pg.escapeLiteral(String(value));
+  return typeof value === "number" ? String(value) : pg.escapeLiteral(value);
 }
 
 /** Pages that one execution of the kept plan touches. */
-async function pages(name: string, params: Record<string, unknown>): Promise<number> {
+async function pages(name: string, params: Record<string, Value>): Promise<number> {
   const statement = registeredStatements().find((one) => one.name === name) as unknown as
     | { text: string; parameters: string[] }
     | undefined;
