@@ -68,16 +68,23 @@ export class Supervisor {
     try {
       await this.startPostgres();
       const databaseUrl = `${this.cluster?.url}/postgres`;
+      const gaveUp = Promise.withResolvers<never>();
+      // Nobody may be waiting any more when it is rejected.
+      gaveUp.promise.catch(() => undefined);
       for (const component of await this.options.components({ databaseUrl })) {
+        let exits = 0;
         this.running.push(
           await startComponent(component, {
             onStart: () => void this.record(),
-            onExit: (name, how, restartInMs) =>
-              this.options.say(`${name} ended (${how}); starting it again in ${restartInMs / 1000} s. Its log: ${component.log}`),
+            onExit: (name, how, restartInMs) => {
+              exits += 1;
+              this.options.say(`${name} ended (${how}); starting it again in ${restartInMs / 1000} s. Its log: ${component.log}`);
+              if (this.phase === "starting" && exits === startExitsMax) void crashLoop(component).then(gaveUp.reject);
+            },
           }),
         );
       }
-      await this.options.untilReady(this.stopped.signal);
+      await Promise.race([this.options.untilReady(this.stopped.signal), gaveUp.promise]);
       this.phase = "ready";
       await this.record();
     } catch (error) {
