@@ -7,7 +7,6 @@
  * One run, one build, any number of execs, files and connections, each in a file of its own. Before `attach` nothing here belongs to a
  * tenant, because this is what a template's snapshot holds. What happens to a run when its lease ends does not depend on the host.
  */
-import { setTimeout as pause } from "node:timers/promises";
 import {
   type AttachRequest,
   type BuildResult,
@@ -24,8 +23,8 @@ import { FileRequests } from "./file-requests.ts";
 import { type GuestTool, GuestToolError } from "./guest-tool.ts";
 import { HostLink, RequestError } from "./host-link.ts";
 import type { IncomingStream } from "./incoming-stream.ts";
-import { guestLimits } from "./limits.ts";
 import type { OutgoingStream } from "./outgoing-stream.ts";
+import { Parking } from "./parking.ts";
 import { PortConnections } from "./port-connections.ts";
 import { ProcessTable } from "./process-table.ts";
 import { RunSession } from "./run-session.ts";
@@ -66,7 +65,7 @@ export class Supervisor {
   private attachment: Attachment | undefined;
   private run: RunSession | undefined;
   private building = false;
-  private parked = false;
+  private readonly parking: Parking;
   private fenced = false;
   /** Requests in order: each begins when the one before has been answered. */
   private queue: Promise<void> = Promise.resolve();
@@ -80,6 +79,7 @@ export class Supervisor {
     });
     const ground = { link: this.link, tool: options.tool, groups: options.groups };
     this.processes = new ProcessTable(ground);
+    this.parking = new Parking({ link: this.link, tool: options.tool, tenantGroup: options.tenantGroup });
     this.files = new FileRequests(this.link);
     this.ports = new PortConnections(this.link);
   }
@@ -94,7 +94,7 @@ export class Supervisor {
       state: {
         attached: this.attachment !== undefined,
         fenced: this.fenced,
-        parked: this.parked,
+        parked: this.parking.isParked,
         run: run === undefined ? null : { attemptId: run.attemptId, status: run.status },
         building: this.building,
         processes: this.processes.list(),
@@ -141,8 +141,7 @@ export class Supervisor {
       case "park.prepare":
         this.enqueue(async () => {
           await this.link.answer(message.id, this.park());
-          // Behind the answer nothing may be sent any more.
-          if (this.parked) this.link.hold();
+          this.parking.holdWhileParked();
         });
         return;
       default:
@@ -184,11 +183,11 @@ export class Supervisor {
       case "run.start":
         return this.startRun(message, attachment);
       case "sync":
-        return this.sync(message.freeze, attachment);
+        return this.parking.sync(message.freeze, attachment);
       case "thaw":
         return this.options.tool.thaw(attachment.fileSystems);
       case "park.abort":
-        return this.unpark(attachment);
+        return this.parking.abort(attachment);
       case "process.start":
         this.refuseWhileParked();
         return this.processes.start(message, attachment);
@@ -223,7 +222,8 @@ export class Supervisor {
   }
 
   private refuseWhileParked(): void {
-    if (this.parked) throw new RequestError("parked", "The machine is prepared for parking; send park.abort first", { retryable: true });
+    if (this.parking.isParked)
+      throw new RequestError("parked", "The machine is prepared for parking; send park.abort first", { retryable: true });
   }
 
   private async attach(request: AttachRequest): Promise<{ totalMs: number; toolMs: number }> {
@@ -246,8 +246,7 @@ export class Supervisor {
     this.attachment = attachment;
     this.lease.extend(request.leaseMs);
     if (request.resumed) {
-      this.parked = false;
-      this.link.release();
+      this.parking.thawed();
       this.link.repeatAll();
     } else if (request.extraCa !== undefined) attachment.trustCertificates(request.extraCa);
     return { toolMs, totalMs: Number(process.hrtime.bigint() - readAtNs) / 1e6 };
@@ -296,54 +295,14 @@ export class Supervisor {
     const attachment = this.usable();
     const { run } = this;
     if (run === undefined || run.status === "ended") throw new RequestError("not_running", "No run is under way");
-    if (this.parked) await this.unpark(attachment);
+    await this.parking.abort(attachment);
     run.cancel(request);
-  }
-
-  private async sync(freeze: boolean, attachment: Attachment): Promise<void> {
-    const { tool } = this.options;
-    try {
-      await (freeze ? tool.freeze(attachment.fileSystems) : tool.sync(attachment.fileSystems));
-    } catch (error) {
-      throw new RequestError("sync_failed", (error as Error).message, { retryable: true, cause: error });
-    }
   }
 
   private async park(): Promise<void> {
     const attachment = this.usable();
     if (this.building) throw new RequestError("busy", "A build cannot be parked");
-    if (this.parked) return;
-    try {
-      await this.options.tool.freeze(attachment.fileSystems, this.options.tenantGroup);
-    } catch (error) {
-      throw new RequestError("sync_failed", (error as Error).message, { retryable: true, cause: error });
-    }
-    this.parked = true;
-    if (!(await this.flushed())) {
-      await this.unpark(attachment);
-      throw new RequestError("sync_failed", `The host did not take all output within ${guestLimits.parkFlushMs} ms`, { retryable: true });
-    }
-  }
-
-  /** What the frozen processes had written is read and taken by the host: nothing new for a few turns of the loop. */
-  private async flushed(): Promise<boolean> {
-    const deadline = performance.now() + guestLimits.parkFlushMs;
-    let quiet = 0;
-    for (let seen = -1; quiet < 3;) {
-      if (performance.now() > deadline) return false;
-      await pause(2);
-      const written = this.link.bytesWritten;
-      quiet = written === seen && this.link.streamsSettled ? quiet + 1 : 0;
-      seen = written;
-    }
-    return true;
-  }
-
-  private async unpark(attachment: Attachment): Promise<void> {
-    if (!this.parked) return;
-    await this.options.tool.thaw(attachment.fileSystems, this.options.tenantGroup);
-    this.parked = false;
-    this.link.release();
+    await this.parking.prepare(attachment);
   }
 
   private async build(request: BuildStartRequest, attachment: Attachment): Promise<BuildResult> {
@@ -375,8 +334,8 @@ export class Supervisor {
     this.run?.fence();
     this.processes.fence();
     this.ports.closeAll();
-    if (this.parked && this.attachment !== undefined) {
-      void this.unpark(this.attachment).catch(() => {
+    if (this.attachment !== undefined) {
+      void this.parking.abort(this.attachment).catch(() => {
         // Killed processes die frozen as well; only the machine's end is left.
       });
     }
