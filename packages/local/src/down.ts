@@ -50,7 +50,7 @@ async function belongsTo(pid: number, data: string): Promise<boolean> {
   const executable = await readlink(`/proc/${pid}/exe`).catch(() => "");
   const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
   if (/\/(postgres|qemu-system-[a-z0-9_]+)$/.test(executable)) return command.split("\0").some((argument) => argument.includes(`${data}/`));
-  if (!/\/node$/.test(executable)) return false;
+  if (!executable.endsWith("/node")) return false;
   const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
   return environment.split("\0").some((entry) => entry === `HELMR_LOCAL_DATA=${data}`);
 }

@@ -71,7 +71,7 @@ Helmr is ready.
 
 Next:
   ./helmr deploy examples/hello
-  ./helmr session start hello --payload name=Ada --wait --follow
+  ./helmr session start hello --payload name=Ada --follow
   ./helmr init --dir ../my-project     a project of your own
 `;
 }
