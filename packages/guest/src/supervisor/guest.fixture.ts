@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { RunEnded, RunStartRequest } from "@helmr/protocol/guest";
 import * as esbuild from "esbuild";
+import { afterAll } from "vitest";
 import { guestBundles, sdkFiles, sdkModules, type GuestFile } from "../../build.ts";
 import { build } from "../build/main.ts";
 import { localTool, type LocalTool } from "./local-tool.fixture.ts";
@@ -27,13 +28,17 @@ export interface TestGuest extends LocalTool {
 }
 
 let libraryOnce: Promise<string> | undefined;
+let libraryDirectory: string | undefined;
+afterAll(() => {
+  if (libraryDirectory !== undefined) rmSync(libraryDirectory, { recursive: true, force: true });
+});
 let sdkOnce: Promise<void> | undefined;
 
 /** The bundles, made once per test process. */
 function library(): Promise<string> {
   libraryOnce ??= (async () => {
     const directory = mkdtempSync(join(tmpdir(), "helmr-guest-lib-"));
-    process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+    libraryDirectory = directory;
     writeFiles(directory, await guestBundles());
     return directory;
   })();
