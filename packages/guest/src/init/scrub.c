@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /*
  * Left alone, so that nobody else runs out of memory meanwhile: at least this much, and a share of the whole, because what the kernel keeps back
@@ -23,7 +25,7 @@ static size_t memory_kib(const char *name) {
   return line ? strtoul(line + strlen(name), NULL, 10) : 0;
 }
 
-void scrub_free_memory(void) {
+static void fill_free_memory(void) {
   size_t available = memory_kib("MemFree:");
   size_t share = memory_kib("MemTotal:") / reserve_share;
   size_t reserve = share > reserve_kib ? share : reserve_kib;
@@ -33,6 +35,18 @@ void scrub_free_memory(void) {
   if (memory == MAP_FAILED) return;
   if (madvise(memory, length, MADV_POPULATE_WRITE) < 0) warn("fill free memory");
   munmap(memory, length);
+}
+
+/* In a process of its own that the kernel kills first, should the reserve not be enough after all. */
+void scrub_free_memory(void) {
+  pid_t child = fork();
+  if (child < 0) return;
+  if (child == 0) {
+    set_oom_score(1000);
+    fill_free_memory();
+    _exit(0);
+  }
+  waitpid(child, NULL, 0);
 }
 
 int command_scrub(int argc, char **argv) {

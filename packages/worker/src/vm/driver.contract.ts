@@ -57,6 +57,7 @@ export function driverContract(name: string, prepare: () => Promise<ContractSetu
   });
 
   afterAll(async () => {
+    await world?.driver.close();
     if (setup) await rm(setup.directory, { recursive: true, force: true });
   });
 
@@ -125,6 +126,26 @@ function templates(world: () => MachineWorld, setup: () => ContractSetup): void 
     expect(await driver.readTemplate(copy)).toBeUndefined();
     expect(await driver.readTemplate(join(setup().directory, "nothing"))).toBeUndefined();
     await rm(copy, { recursive: true });
+  });
+
+  test("a bigger machine: two processors, 2 GiB, all of it usable", async () => {
+    const { driver } = world();
+    const directory = join(setup().directory, "bigger");
+    await mkdir(directory);
+    const template = await driver.createTemplate(
+      { ...setup().spec, shape: { vcpus: 2, memoryMib: 2048 } },
+      directory,
+      new AbortController().signal,
+    );
+    // What was never used is not on the disk.
+    expect(template.sizeBytes).toBeLessThan(400 * mib);
+    const { machine, guest } = await world().start({ template, snapshotable: true });
+    await guest.attach("--scratch", "tmpfs");
+    const script =
+      "nproc; head -c 1200000000 /dev/zero | tail -c 1 | wc -c; node -e 'const b = Buffer.alloc(1200e6, 1); console.log(b[1199999999])'";
+    expect((await guest.shell(script, { timeoutMs: 90_000 })).stdout).toBe("2\n1\n1\n");
+    await machine.stop();
+    await rm(directory, { recursive: true });
   });
 
   test("createTemplate() of a guest that cannot boot says what the guest said, and leaves nothing running", async () => {

@@ -51,6 +51,7 @@ export async function testGuests(): Promise<TestGuests> {
     emptyDisk,
     async close() {
       for (const machine of machines) await machine.stop();
+      await driver.close();
       await rm(root, { recursive: true, force: true });
     },
   };

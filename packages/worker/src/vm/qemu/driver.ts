@@ -111,6 +111,8 @@ export class QemuDriver implements VmDriver {
 
   async close(): Promise<void> {
     await this.spares.close();
+    const facts = await this.found?.catch(() => undefined);
+    await facts?.cgroups.dissolve();
   }
 
   async adopt(handle: MachineHandle): Promise<Machine | "gone"> {

@@ -20,4 +20,5 @@ test("a process is placed, limited again and its group removed; or the reason is
   await cgroups.remove(id);
   await cgroups.remove(id);
   expect(await cgroups.list()).not.toContain(id);
+  await cgroups.dissolve();
 });

@@ -4,6 +4,8 @@
  */
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { VmError } from "../driver.ts";
 
 export interface GroupLimits {
   milliCpu: number;
@@ -20,10 +22,14 @@ export interface HostCgroups {
   remove(id: string): Promise<void>;
   /** Machines that have a group. */
   list(): Promise<string[]>;
+  /** Removes the group above the machines' when nothing is left in it; it is made again when needed. */
+  dissolve(): Promise<void>;
 }
 
 const root = "/sys/fs/cgroup";
 const periodUs = 100_000;
+const removeMs = 2_000;
+const removePollMs = 10;
 
 export async function findCgroups(name: string): Promise<HostCgroups> {
   const unified = await readFile(join(root, "cgroup.controllers"), "utf8").catch(() => undefined);
@@ -33,7 +39,7 @@ export async function findCgroups(name: string): Promise<HostCgroups> {
 
 function none(explanation: string): HostCgroups {
   const nothing = (): Promise<void> => Promise.resolve();
-  return { explanation, place: nothing, limit: nothing, remove: nothing, list: () => Promise.resolve([]) };
+  return { explanation, place: nothing, limit: nothing, remove: nothing, list: () => Promise.resolve([]), dissolve: nothing };
 }
 
 async function versionTwo(name: string, controllers: readonly string[]): Promise<HostCgroups | undefined> {
@@ -57,6 +63,7 @@ async function versionTwo(name: string, controllers: readonly string[]): Promise
   return {
     explanation: `control groups version 2 (${wanted.join(" ")}) below ${parent}`,
     async place(id, pid, limits) {
+      if ((await mkdir(parent, { recursive: true })) !== undefined) await writeFile(join(parent, "cgroup.subtree_control"), enable);
       await mkdir(join(parent, id), { recursive: true });
       await limit(id, limits);
       await writeFile(join(parent, id, "cgroup.procs"), String(pid));
@@ -64,6 +71,7 @@ async function versionTwo(name: string, controllers: readonly string[]): Promise
     limit,
     remove: (id) => removeGroup(join(parent, id)),
     list: () => listGroups(parent),
+    dissolve: () => dissolveGroup(parent),
   };
 }
 
@@ -99,6 +107,9 @@ async function versionOne(name: string): Promise<HostCgroups | undefined> {
       for (const group of groups(id)) await removeGroup(group);
     },
     list: async () => [...new Set((await Promise.all(hierarchies.map((controller) => listGroups(join(root, controller, name))))).flat())],
+    async dissolve() {
+      for (const controller of hierarchies) await dissolveGroup(join(root, controller, name));
+    },
   };
 }
 
@@ -113,10 +124,28 @@ async function setKnown(group: string, values: Record<string, string>): Promise<
   for (const [file, value] of Object.entries(values)) if (present.has(file)) await writeFile(join(group, file), value);
 }
 
+/** A process that was killed may stay in its group for a moment, until its parent has taken notice. */
 async function removeGroup(group: string): Promise<void> {
-  await rmdir(group).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw error;
-  });
+  const deadline = performance.now() + removeMs;
+  for (;;) {
+    const code = await tryRemove(group);
+    if (code === undefined || code === "ENOENT") return;
+    if (code !== "EBUSY" || performance.now() > deadline)
+      throw new VmError("monitor_unresponsive", `The control group ${group} cannot be removed: ${code}`);
+    await pause(removePollMs);
+  }
+}
+
+function tryRemove(group: string): Promise<string | undefined> {
+  return rmdir(group).then(
+    () => undefined,
+    (error: NodeJS.ErrnoException) => error.code ?? error.message,
+  );
+}
+
+/** Somebody's machines may still be in it. */
+async function dissolveGroup(group: string): Promise<void> {
+  await tryRemove(group);
 }
 
 async function listGroups(parent: string): Promise<string[]> {

@@ -1,12 +1,11 @@
 /**
- * What an earlier worker left on this host: monitors that still run, and control groups of machines that do not. Found by what cannot lie:
- * a monitor's working directory is its machine's directory.
+ * What an earlier worker left on this host: monitors that still run. Found by what cannot lie: a monitor's working directory is in its machine's
+ * directory.
  */
 import { readdir, readFile, readlink, realpath } from "node:fs/promises";
 import { basename, join, sep } from "node:path";
 import type { Leftover, MachineHandle } from "../driver.ts";
 import { handleName } from "./start-machine.ts";
-import type { HostCgroups } from "./host-cgroups.ts";
 import { findMonitor, type ProcessIdentity, readStartTime } from "./monitor-process.ts";
 import { monitorLogName } from "./launch.ts";
 
@@ -47,15 +46,4 @@ async function readHandle(directory: string, process: ProcessIdentity): Promise<
 export async function endLeftover({ pid, pidStartTime, directory }: Leftover): Promise<void> {
   const monitor = await findMonitor({ pid, startTime: pidStartTime }, join(directory, monitorLogName));
   await monitor?.kill();
-}
-
-/** Groups of machines that are gone. */
-export async function removeEmptyGroups(cgroups: HostCgroups, keep: ReadonlySet<string>): Promise<void> {
-  for (const id of await cgroups.list()) {
-    if (keep.has(id)) continue;
-    await cgroups.remove(id).catch((error: NodeJS.ErrnoException) => {
-      // Somebody is in it: not ours to remove.
-      if (error.code !== "EBUSY" && error.code !== "ENOTEMPTY") throw error;
-    });
-  }
 }
