@@ -17,7 +17,6 @@ export async function readWaitDirectives(
     calls.length === 0 ? [] : waitOutcomesAsked(db, calls),
     waitOutcomesRecent(db, {
       lease_ids: leases.map((lease) => lease.leaseId),
-      count_max: sessionLimits.pushedOutcomesMax,
       within_ms: sessionLimits.pushOutcomeMs,
       bytes_max: sessionLimits.eventPayloadBytesMax,
     }),

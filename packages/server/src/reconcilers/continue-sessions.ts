@@ -16,7 +16,7 @@ export function continueSessions(context: EngineContext): Reconciler {
     name: "continue-sessions",
     periodMs: 60_000,
     async run() {
-      const rows = await continuationStranded(context.db, after, engineLimits.reconcileBatch);
+      const rows = await continuationStranded(context.db, after);
       const full = rows.length === engineLimits.reconcileBatch;
       after = full ? (rows.at(-1)?.session_id ?? none) : none;
       const stranded = rows.filter((row) => row.stranded);

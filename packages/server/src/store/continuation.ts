@@ -2,6 +2,7 @@
 import { type ContinuationState, continuationTransitions } from "../domain/continuation.ts";
 import type { SessionState } from "../domain/session.ts";
 import { inStates } from "../domain/transitions.ts";
+import { engineLimits } from "../limits.ts";
 import type { Queryable, Tx } from "./db.ts";
 import { statement } from "./statement.ts";
 
@@ -49,12 +50,13 @@ const skip = statement<{ session_id: string }>(
  * Sessions with a request that nobody started although no run is live: what a crash between two transactions could not leave behind, but a bug could.
  * A page after a cursor; sessions whose run is live are passed over.
  */
-const stranded = statement<{ after: string; row_limit: number }, { session_id: string; environment_id: string; stranded: boolean }>(
+const stranded = statement<{ after: string }, { session_id: string; environment_id: string; stranded: boolean }>(
   "continuation_stranded",
   `select c.session_id, s.environment_id, coalesce(r.state = 'finished', true) as stranded
-     from (select distinct session_id from continuations where state = 'pending' and session_id > $after::uuid order by session_id limit $row_limit) c
-     join sessions s on s.id = c.session_id
-     left join runs r on r.id = s.current_run_id
+     from (select distinct session_id from continuations where state = 'pending' and session_id > $after::uuid
+            order by session_id limit ${engineLimits.reconcileBatch}) c
+    cross join lateral (select * from sessions s where s.id = c.session_id limit 1) s
+     left join lateral (select * from runs r where r.id = s.current_run_id limit 1) r on true
     order by c.session_id`,
 );
 
@@ -70,5 +72,6 @@ export const continuationStart = (tx: Tx, recordId: string, runId: string) => tx
 /** A live run has read the record; its lock is held. */
 export const continuationRead = (tx: Tx, recordId: string) => tx.run(read, { record_id: recordId });
 export const continuationSkip = (tx: Tx, sessionId: string) => tx.run(skip, { session_id: sessionId });
-export const continuationStranded = (on: Queryable, after: string, limit: number) => on.all(stranded, { after, row_limit: limit });
+/** At most `engineLimits.reconcileBatch`. */
+export const continuationStranded = (on: Queryable, after: string) => on.all(stranded, { after });
 export const continuationGet = (on: Queryable, recordId: string) => on.one(get, { record_id: recordId });

@@ -7,6 +7,7 @@ import type { TokenState } from "../domain/token.ts";
 import { runTransitions } from "../domain/run.ts";
 import { inStates } from "../domain/transitions.ts";
 import { conditionTransitions, suspensionTransitions, type WaitCondition, type WaitKind, type WaitSuspension } from "../domain/wait.ts";
+import { sessionLimits } from "../session-limits.ts";
 import { json, type Queryable, type Tx } from "./db.ts";
 import { type EventParams, type EventSubject, eventInsert, eventParams } from "./run-event.ts";
 import { statement } from "./statement.ts";
@@ -173,25 +174,24 @@ const asked = statement<{ lease_ids: string[]; call_ids: number[] }, OutcomeRow>
 
 interface Pushed {
   lease_ids: string[];
-  count_max: number;
   within_ms: number;
   bytes_max: number;
 }
 
 /**
  * Of waits that were resolved a moment ago behind the holder's back: the latest calls of each attempt. An outcome that is too large for a push is left to
- * the next renewal.
+ * the next renewal. The count is a constant and sizes are looked up row by row: a plan that is kept would take an unknown count for a tenth of the table.
  */
 const recent = statement<Pushed, OutcomeRow>(
   "wait_outcomes_recent",
   `select l.id as lease_id, ${columns}
      from unnest($lease_ids::uuid[]) as x (lease_id)
      join leases l on l.id = x.lease_id and l.state = 'held'
-     cross join lateral (select * from run_waits w where w.attempt_id = l.attempt_id order by w.call_id desc limit $count_max) w
-     left join tokens t on t.id = w.token_id
-     left join stream_records r on r.id = w.record_id
+     cross join lateral (select * from run_waits w where w.attempt_id = l.attempt_id order by w.call_id desc limit ${sessionLimits.pushedOutcomesMax}) w
+     left join lateral (select * from tokens t where t.id = w.token_id limit 1) t on true
     where w.condition <> 'open' and w.kind is not null and w.resolved_at > now() - $within_ms * interval '1 millisecond'
-      and w.resolved_by ->> 'kind' <> 'at_once' and coalesce(octet_length(t.data::text), r.data_bytes, 0) <= $bytes_max`,
+      and w.resolved_by ->> 'kind' <> 'at_once'
+      and coalesce(octet_length(t.data::text), (select r.data_bytes from stream_records r where r.id = w.record_id), 0) <= $bytes_max`,
 );
 
 export const waitGet = (on: Queryable, id: string) => on.one(get, { id });

@@ -100,10 +100,10 @@ const listPending = statement<Place, TokenRow>(
 /** The overdue are few: a loop expires them on time. */
 const listExpired = statement<Place, TokenRow>(
   "token_list_expired",
-  `with overdue as materialized (select id from tokens where due_at <= now())
+  `with overdue as materialized (select * from tokens where due_at <= now() order by due_at limit 1000)
    (select ${columns} from tokens where environment_id = $environment_id and state = 'expired' and ${afterCursor} ${order})
    union all
-   (select ${columns} from tokens where id in (select id from overdue) and environment_id = $environment_id and ${afterCursor} ${order})
+   (select ${columns} from overdue where environment_id = $environment_id and ${afterCursor} ${order})
    ${order}`,
 );
 
