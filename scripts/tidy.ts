@@ -212,6 +212,15 @@ const operationsTestedElsewhere = new Set<string>([
   "read-sessions", // expire-session, start-session
   "read-source", // end-build
   "read-workspaces", // create-workspace
+  "create-public-access-token", // use-public-access-token
+  "create-token", // complete-token, answer-program-call
+  "open-wait", // answer-program-call
+  "program-call-values", // answer-program-call
+  "read-tokens", // complete-token
+  "resolve-wait", // answer-program-call, complete-token, session-races
+  "session-hooks", // put-schedule, append-stream-record
+  "sync-schedules", // put-schedule
+  "wait-outcome", // answer-program-call
 ]);
 
 function readSources(): Source[] {

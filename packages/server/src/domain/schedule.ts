@@ -21,8 +21,7 @@ import type { Transitions } from "./transitions.ts";
 
 export const scheduleStates = ["active", "inactive", "errored"] as const;
 export type ScheduleState = (typeof scheduleStates)[number];
-export const scheduleKinds = ["imperative", "declarative"] as const;
-export type ScheduleKind = (typeof scheduleKinds)[number];
+export type ScheduleKind = "imperative" | "declarative";
 
 export const scheduleTransitions = {
   activate: { from: ["inactive", "errored"], to: "active" },

@@ -5,8 +5,7 @@
 import { createHash } from "node:crypto";
 import { mustExpire, type SessionFacts } from "./session.ts";
 
-export const streamDirections = ["input", "output"] as const;
-export type StreamDirection = (typeof streamDirections)[number];
+export type StreamDirection = "input" | "output";
 
 export interface StreamName {
   sessionId: string;

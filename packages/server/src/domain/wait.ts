@@ -20,8 +20,7 @@
 import type { TokenState } from "./token.ts";
 import { can, type Transitions } from "./transitions.ts";
 
-export const waitKinds = ["token", "stream", "timer"] as const;
-export type WaitKind = (typeof waitKinds)[number];
+export type WaitKind = "token" | "stream" | "timer";
 
 export const waitConditions = ["open", "satisfied", "timed_out", "cancelled"] as const;
 export type WaitCondition = (typeof waitConditions)[number];

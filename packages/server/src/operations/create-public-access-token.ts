@@ -11,7 +11,7 @@ import { publicAccessTokenInsert } from "../store/public-access-token.ts";
 import { sessionGet } from "../store/session.ts";
 import { streamDeclared } from "../store/stream.ts";
 
-export const scopeDirection = {
+const scopeDirection = {
   "session.input.send": "input",
   "session.output.read": "output",
 } as const satisfies Record<PublicAccessScopeType, StreamDirection>;

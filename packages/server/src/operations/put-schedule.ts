@@ -26,7 +26,7 @@ import type { StartScope } from "./start-session.ts";
 
 export type { ScheduleRow };
 
-export const noSchedule = (): Refusal => notFound("schedule not found");
+const noSchedule = (): Refusal => notFound("schedule not found");
 const declarative = (): Refusal => invalid("a declarative schedule is changed by deploying and promoting its task");
 
 export const listSchedules = ({ db }: EngineContext, environmentId: string) =>

@@ -17,7 +17,7 @@ import { type Appended, appendInput } from "./append-stream-record.ts";
 import { type Engine, openEngine, taskDeclaration, type TestWorker } from "./engine.fixture.ts";
 import { sessionHooks } from "./session-hooks.ts";
 
-export const streams: ProjectIndex["streams"] = [
+const streams: ProjectIndex["streams"] = [
   { direction: "input", name: "answers", fingerprint: "f1" },
   { direction: "input", name: "orders", fingerprint: "f2" },
   { direction: "output", name: "answers", fingerprint: "f3" },
@@ -127,7 +127,7 @@ export async function controlClock(engine: Engine): Promise<Clock> {
   };
 }
 
-export interface Paused {
+interface Paused {
   context: EngineContext;
   /** Resolves when a transaction of this context has come to the point. */
   reached: Promise<void>;
@@ -137,7 +137,7 @@ export interface Paused {
 export type Point = `before ${string}` | `after ${string}`;
 
 /** The same context, but the first transaction that comes to the point stays there. */
-export function pauseAt(context: EngineContext, point: Point): Paused {
+function pauseAt(context: EngineContext, point: Point): Paused {
   const [phase, name] = point.split(" ") as ["before" | "after", string];
   let arrive = () => {};
   let release = () => {};

@@ -1,5 +1,5 @@
 /** Requests of unread input records for one more run (domain/continuation.ts). Started under the lock of the session, read under that of a live run. */
-import { type ContinuationState, continuationTransitions } from "../domain/continuation.ts";
+import { continuationTransitions } from "../domain/continuation.ts";
 import type { SessionState } from "../domain/session.ts";
 import { inStates } from "../domain/transitions.ts";
 import { engineLimits } from "../limits.ts";
@@ -60,11 +60,6 @@ const stranded = statement<{ after: string }, { session_id: string; environment_
     order by c.session_id`,
 );
 
-const get = statement<{ record_id: string }, { state: ContinuationState; run_id: string | null }>(
-  "continuation_get",
-  "select state, run_id from continuations where record_id = $record_id",
-);
-
 export const continuationInsert = (tx: Tx, row: { record_id: string; session_id: string; stream_id: string; sequence: number }) =>
   tx.run(insert, row);
 export const continuationOldest = (tx: Tx, sessionId: string) => tx.one(oldest, { session_id: sessionId });
@@ -74,4 +69,3 @@ export const continuationRead = (tx: Tx, recordId: string) => tx.run(read, { rec
 export const continuationSkip = (tx: Tx, sessionId: string) => tx.run(skip, { session_id: sessionId });
 /** At most `engineLimits.reconcileBatch`. */
 export const continuationStranded = (on: Queryable, after: string) => on.all(stranded, { after });
-export const continuationGet = (on: Queryable, recordId: string) => on.one(get, { record_id: recordId });

@@ -44,7 +44,9 @@ export async function migrate(url: string, migrations?: Migration[]): Promise<st
     await client.query(
       "create table if not exists schema_migrations (name text primary key, hash text not null, breaking boolean not null, applied_at timestamptz not null default now())",
     );
-    const done = (await client.query<{ name: string; hash: string; breaking: boolean }>("select name, hash, breaking from schema_migrations")).rows;
+    const done = (
+      await client.query<{ name: string; hash: string; breaking: boolean }>("select name, hash, breaking from schema_migrations")
+    ).rows;
     checkApplied(done, wanted);
     const applied = new Set(done.map((row) => row.name));
     const fresh = wanted.filter((migration) => !applied.has(migration.name));
@@ -60,10 +62,14 @@ function checkApplied(done: { name: string; hash: string; breaking: boolean }[],
   for (const row of done) {
     const migration = known.get(row.name);
     if (migration && migration.hash !== row.hash) {
-      throw new MigrationError(`Migration ${row.name} was changed after it had been applied. Restore the file; put the change into a new migration.`);
+      throw new MigrationError(
+        `Migration ${row.name} was changed after it had been applied. Restore the file; put the change into a new migration.`,
+      );
     }
     if (!migration && row.breaking) {
-      throw new MigrationError(`The database has the newer, breaking migration ${row.name}. Start the version of Helmr that brought it, or a later one.`);
+      throw new MigrationError(
+        `The database has the newer, breaking migration ${row.name}. Start the version of Helmr that brought it, or a later one.`,
+      );
     }
   }
 }
@@ -72,7 +78,11 @@ async function apply(client: pg.Client, migration: Migration): Promise<void> {
   try {
     await client.query("begin");
     await client.query(migration.sql);
-    await client.query("insert into schema_migrations (name, hash, breaking) values ($1, $2, $3)", [migration.name, migration.hash, migration.breaking]);
+    await client.query("insert into schema_migrations (name, hash, breaking) values ($1, $2, $3)", [
+      migration.name,
+      migration.hash,
+      migration.breaking,
+    ]);
     await client.query("commit");
   } catch (cause) {
     await client.query("rollback");

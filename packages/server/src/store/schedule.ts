@@ -6,7 +6,7 @@ import type { ScheduleKind, ScheduleState } from "../domain/schedule.ts";
 import { json, type Queryable, type Tx } from "./db.ts";
 import { statement } from "./statement.ts";
 
-export interface ScheduleOptionsRow {
+interface ScheduleOptionsRow {
   queue?: { name?: string };
   concurrency_key?: string;
   priority?: number;

@@ -22,8 +22,8 @@ export class FakeMachine implements Machine {
   readonly id: string;
   readonly spec: MachineSpec;
   readonly guest: FakeGuest;
-  readonly control: Duplex;
-  readonly network: Duplex;
+  control: Duplex;
+  network: Duplex;
   readonly exited: Promise<MachineExit>;
   readonly handle: MachineHandle;
   readonly compatibility: Machine["compatibility"];
@@ -50,6 +50,15 @@ export class FakeMachine implements Machine {
       templateKey: template.key,
       shape: template.spec.shape,
     };
+  }
+
+  /** As for a worker process that takes over: new streams, and the guest speaks first. */
+  reconnect(): void {
+    this.control.destroy();
+    const [control, inside] = duplexPair();
+    this.control = control;
+    [this.network] = duplexPair();
+    queueMicrotask(() => this.guest.reconnect(inside));
   }
 
   /** As when its process was killed by somebody. */
@@ -138,6 +147,8 @@ export class FakeDriver implements VmDriver {
   async close(): Promise<void> {}
 
   async adopt(handle: MachineHandle): Promise<Machine | "gone"> {
-    return this.machines.find((machine) => machine.id === handle.id && machine.stops === 0) ?? "gone";
+    const machine = this.machines.find((one) => one.id === handle.id && one.stops === 0);
+    machine?.reconnect();
+    return machine ?? "gone";
   }
 }

@@ -42,10 +42,12 @@ export interface FakeProgram {
 
 export class FakeGuest {
   readonly received: HostMessage[] = [];
-  private readonly channel: Duplex;
+  private channel: Duplex;
   private readonly behaviour: GuestBehaviour;
-  private readonly decoder = new FrameDecoder(hostFrameBytesMax);
-  private readonly streams = new Map<StreamName, { offset: number; acked: number; wake: () => void }>();
+  private readonly streams = new Map<StreamName, { offset: number; acked: number; kept: Buffer; ended: boolean; wake: () => void }>();
+  /** The run in here, for a host process that takes over. */
+  private attemptId: string | undefined;
+  private ended: RunEnded | undefined;
   private readonly answers = new Map<number, (outcome: ProgramAnswer["outcome"]) => void>();
   private source: { stream: number; parts: Buffer[]; bytes: number; ended: (whole: Buffer) => void } | undefined;
   private cancel: (how: { force: boolean }) => void = () => {};
@@ -54,13 +56,35 @@ export class FakeGuest {
   constructor(channel: Duplex, behaviour: GuestBehaviour) {
     this.channel = channel;
     this.behaviour = behaviour;
+    this.listen(channel);
+  }
+
+  private listen(channel: Duplex): void {
+    const decoder = new FrameDecoder(hostFrameBytesMax);
     channel.on("error", () => {});
     channel.on("data", (chunk: Buffer) => {
-      for (const frame of this.decoder.push(chunk)) {
+      for (const frame of decoder.push(chunk)) {
         if (frame.kind === "message") this.receive(hostMessage.parse(frame.message));
         else this.receiveBytes(frame.stream, frame.offset, frame.data);
       }
     });
+  }
+
+  /** Another host process behind a channel of its own: it hears what is not acknowledged, and the end, again. */
+  reconnect(channel: Duplex): void {
+    this.channel = channel;
+    this.listen(channel);
+    const { attemptId } = this;
+    const run =
+      attemptId === undefined ? null : { attemptId, status: this.ended === undefined ? ("running" as const) : ("ended" as const) };
+    const state = { attached: true, fenced: false, parked: false, run, building: false, processes: [] };
+    this.send({ type: "hello", protocol: 1, supervisor: "fake", bootId: "boot", state });
+    for (const [name, stream] of this.streams) {
+      const missing = stream.kept.subarray(stream.acked);
+      if (missing.length > 0) channel.write(encodeBytes(guestStreams[name], stream.acked, missing));
+      if (stream.ended) this.send({ type: "stream.end", stream: guestStreams[name], length: stream.offset });
+    }
+    if (this.ended !== undefined) this.send(this.ended);
   }
 
   send(message: GuestMessage): void {
@@ -87,7 +111,8 @@ export class FakeGuest {
         continue;
       }
       const part = data.subarray(at, at + Math.min(room, 65_536));
-      this.channel.write(encodeBytes(guestStreams[name], stream.offset, part));
+      if (!this.channel.destroyed) this.channel.write(encodeBytes(guestStreams[name], stream.offset, part));
+      stream.kept = Buffer.concat([stream.kept, part]);
       stream.offset += part.length;
       at += part.length;
     }
@@ -98,7 +123,7 @@ export class FakeGuest {
   }
 
   private stream(name: StreamName) {
-    const known = this.streams.get(name) ?? { offset: 0, acked: 0, wake: () => {} };
+    const known = this.streams.get(name) ?? { offset: 0, acked: 0, kept: Buffer.alloc(0), ended: false, wake: () => {} };
     this.streams.set(name, known);
     return known;
   }
@@ -138,6 +163,7 @@ export class FakeGuest {
 
   private async run(start: RunStartRequest): Promise<void> {
     const attemptId = start.run.attemptId;
+    this.attemptId = attemptId;
     this.send({ type: "run.started", attemptId, nodeVersion: "v24", spawnedMs: 0, bootedMs: 1, loadedMs: 2 });
     const began = performance.now();
     const cancelled = new Promise<{ force: boolean }>((resolve) => {
@@ -153,10 +179,12 @@ export class FakeGuest {
     };
     const end = (await this.behaviour.script?.(program)) ?? {};
     const lengths = { stdout: this.stream("stdout").offset, stderr: this.stream("stderr").offset, logger: this.stream("logger").offset };
-    for (const name of ["stdout", "stderr", "logger"] as const)
+    for (const name of ["stdout", "stderr", "logger"] as const) {
+      this.stream(name).ended = true;
       this.send({ type: "stream.end", stream: guestStreams[name], length: lengths[name] });
+    }
     const activeMs = Math.round(performance.now() - began);
-    this.send({
+    this.ended = {
       type: "run.ended",
       attemptId,
       reason: "returned",
@@ -166,7 +194,8 @@ export class FakeGuest {
       streams: lengths,
       usage: {},
       ...end,
-    });
+    };
+    this.send(this.ended);
   }
 
   private call(attemptId: string, call: ProgramCallBody): Promise<ProgramAnswer["outcome"]> {

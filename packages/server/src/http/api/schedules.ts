@@ -48,7 +48,7 @@ export function addScheduleRoutes(routes: Routes, context: EngineContext): void 
 }
 
 /** The key of a declarative schedule is its task, which is ours to know; an errored one fires next when it is tried again. */
-export function scheduleView(row: ScheduleRow): Schedule {
+function scheduleView(row: ScheduleRow): Schedule {
   const nextFireAt = row.state === "errored" ? row.due_at : row.next_fire_at;
   return {
     id: row.id,

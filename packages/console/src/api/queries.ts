@@ -1,0 +1,228 @@
+/** Everything that is read, as query options: pages use them, loaders start them early. Lists look again every few seconds while the page is visible. */
+import type { FileSource, Run, Session } from "@helmr/protocol/api";
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { call, urlOf } from "./call.ts";
+import { type Scope, scopeKey } from "./scope.ts";
+
+const liveMs = 2_000;
+const calmMs = 5_000;
+
+export const authMethodsQuery = () => queryOptions({ queryKey: ["auth-methods"], queryFn: ({ signal }) => call("auth.methods", { signal }) });
+
+export const meQuery = () =>
+  queryOptions({ queryKey: ["me"], queryFn: ({ signal }) => call("auth.me", { signal }), staleTime: 60_000, retry: false });
+
+export const projectsQuery = () =>
+  queryOptions({
+    queryKey: ["projects"],
+    queryFn: async ({ signal }) => (await call("projects.list", { signal })).projects,
+    staleTime: 30_000,
+  });
+
+export const deviceStatusQuery = (userCode: string) =>
+  queryOptions({
+    queryKey: ["device", userCode],
+    queryFn: ({ signal }) => call("auth.deviceStatus", { query: { user_code: userCode }, signal }),
+    enabled: userCode !== "",
+    retry: false,
+  });
+
+export const membersQuery = () =>
+  queryOptions({ queryKey: ["members"], queryFn: async ({ signal }) => (await call("members.list", { signal })).members });
+
+export const invitationsQuery = () =>
+  queryOptions({ queryKey: ["invitations"], queryFn: async ({ signal }) => (await call("invitations.list", { signal })).invitations });
+
+export interface SessionFilter {
+  status?: string | undefined;
+  task?: string | undefined;
+  externalId?: string | undefined;
+  limit?: number | undefined;
+}
+
+export const sessionsQuery = (scope: Scope, { status, task, externalId, limit }: SessionFilter = {}) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "sessions", { status, task, externalId, limit }],
+    queryFn: async ({ signal }) =>
+      (await call("sessions.list", { scope, query: { status: status ?? "all", task_id: task, external_id: externalId, limit }, signal })).sessions,
+    refetchInterval: liveMs,
+    placeholderData: keepPreviousData,
+  });
+
+export const sessionQuery = (scope: Scope, id: string) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "session", id],
+    queryFn: ({ signal }) => call("sessions.get", { scope, params: { id }, signal }),
+    refetchInterval: ({ state }) => (state.data && isQuiet(state.data) ? calmMs : liveMs),
+  });
+
+function isQuiet(session: Session): boolean {
+  return session.status !== "open" || session.activity === "idle";
+}
+
+export const sessionRunsQuery = (scope: Scope, id: string) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "session", id, "runs"],
+    queryFn: async ({ signal }) => (await call("sessions.runs", { scope, params: { id }, signal })).runs,
+    refetchInterval: liveMs,
+  });
+
+export const streamsQuery = (scope: Scope, sessionId: string) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "session", sessionId, "streams"],
+    queryFn: async ({ signal }) => (await call("streams.list", { scope, params: { id: sessionId }, signal })).streams,
+    refetchInterval: liveMs,
+  });
+
+export interface RunFilter {
+  status?: string | undefined;
+  sessionId?: string | undefined;
+  limit?: number | undefined;
+}
+
+export const runsQuery = (scope: Scope, { status, sessionId, limit }: RunFilter = {}) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "runs", { status, sessionId, limit }],
+    queryFn: async ({ signal }) =>
+      (await call("runs.list", { scope, query: { status: status ?? "all", session_id: sessionId, limit }, signal })).runs,
+    refetchInterval: liveMs,
+    placeholderData: keepPreviousData,
+  });
+
+export const runCountsQuery = (scope: Scope) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "run-counts"],
+    queryFn: ({ signal }) => call("runs.counts", { scope, signal }),
+    refetchInterval: liveMs,
+  });
+
+export const runQuery = (scope: Scope, id: string) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "run", id],
+    queryFn: ({ signal }) => call("runs.get", { scope, params: { id }, signal }),
+    refetchInterval: ({ state }) => (state.data && isEnded(state.data.status) ? false : liveMs),
+  });
+
+export function isEnded(status: Run["status"]): boolean {
+  return status === "succeeded" || status === "failed" || status === "cancelled" || status === "expired";
+}
+
+export const tokensPage = 100;
+
+export const tokensQuery = (scope: Scope, { status, cursor }: { status?: string | undefined; cursor?: string | undefined } = {}) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "tokens", { status, cursor }],
+    queryFn: ({ signal }) => call("tokens.list", { scope, query: { status, cursor, limit: tokensPage }, signal }),
+    refetchInterval: calmMs,
+    placeholderData: keepPreviousData,
+  });
+
+export const tokenQuery = (scope: Scope, id: string) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "token", id],
+    queryFn: ({ signal }) => call("tokens.get", { scope, params: { id }, signal }),
+    refetchInterval: ({ state }) => (state.data?.status === "pending" ? calmMs : false),
+  });
+
+export const schedulesQuery = (scope: Scope) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "schedules"],
+    queryFn: async ({ signal }) => (await call("schedules.list", { scope, signal })).schedules,
+    refetchInterval: calmMs,
+  });
+
+export const deploymentsQuery = (scope: Scope) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "deployments"],
+    queryFn: async ({ signal }) => (await call("deployments.list", { scope, signal })).deployments,
+    refetchInterval: liveMs,
+  });
+
+export const currentDeploymentQuery = (scope: Scope) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "current-deployment"],
+    queryFn: async ({ signal }) => (await call("deployments.current", { scope, signal })).deployment,
+    refetchInterval: calmMs,
+  });
+
+export const deploymentQuery = (scope: Scope, id: string) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "deployment", id],
+    queryFn: ({ signal }) => call("deployments.get", { scope, params: { id }, signal }),
+    refetchInterval: ({ state }) => (state.data?.status === "deployed" || state.data?.status === "failed" ? false : liveMs),
+  });
+
+export const tasksQuery = (scope: Scope) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "tasks"],
+    queryFn: async ({ signal }) => (await call("tasks.list", { scope, signal })).tasks,
+    refetchInterval: calmMs,
+  });
+
+export const sandboxesQuery = (scope: Scope) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "sandboxes"],
+    queryFn: async ({ signal }) => (await call("sandboxes.list", { scope, signal })).sandboxes,
+    refetchInterval: calmMs,
+  });
+
+export const workspacesQuery = (scope: Scope, { externalId, tag }: { externalId?: string | undefined; tag?: string | undefined } = {}) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "workspaces", { externalId, tag }],
+    queryFn: async ({ signal }) => (await call("workspaces.list", { scope, query: { external_id: externalId, tag }, signal })).workspaces,
+    refetchInterval: calmMs,
+    placeholderData: keepPreviousData,
+  });
+
+export const workspaceQuery = (scope: Scope, id: string) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "workspace", id],
+    queryFn: async ({ signal }) => (await call("workspaces.get", { scope, params: { id }, signal })).workspace,
+    refetchInterval: calmMs,
+  });
+
+export const versionsQuery = (scope: Scope, workspaceId: string) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "workspace", workspaceId, "versions"],
+    queryFn: async ({ signal }) => (await call("versions.list", { scope, params: { id: workspaceId }, query: { limit: 200 }, signal })).versions,
+    refetchInterval: calmMs,
+  });
+
+export interface FileRead {
+  workspaceId: string;
+  path: string;
+  source: FileSource;
+  versionId?: string | undefined;
+}
+
+const fileQuery = ({ path, source, versionId }: FileRead) => ({ path, source, version_id: source === "version" ? versionId : undefined });
+
+export const filesQuery = (scope: Scope, read: FileRead) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "workspace", read.workspaceId, "files", read],
+    queryFn: ({ signal }) =>
+      call("files.list", { scope, params: { id: read.workspaceId }, query: { ...fileQuery(read), limit: 500 }, signal }),
+    retry: false,
+    placeholderData: keepPreviousData,
+  });
+
+export function fileContentUrl(scope: Scope, read: FileRead): string {
+  return urlOf("files.content", { scope, params: { id: read.workspaceId }, query: fileQuery(read) });
+}
+
+export const secretsQuery = (scope: Scope) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "secrets"],
+    queryFn: async ({ signal }) => (await call("secrets.list", { scope, signal })).secrets,
+  });
+
+export const apiKeysQuery = (scope: Scope, status: string) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "api-keys", status],
+    queryFn: async ({ signal }) => (await call("apiKeys.list", { params: scopeParams(scope), query: { status }, signal })).items,
+    placeholderData: keepPreviousData,
+  });
+
+export function scopeParams({ project, environment }: Scope): { project: string; environment: string } {
+  return { project, environment };
+}

@@ -1,0 +1,167 @@
+import type { Workspace, WorkspaceVersion } from "@helmr/protocol/api";
+import { useQuery } from "@tanstack/react-query";
+import { Square, Trash2 } from "lucide-react";
+import { call } from "../api/call.ts";
+import { versionsQuery, workspaceQuery } from "../api/queries.ts";
+import { workspaceRule } from "../api/rules.ts";
+import { type Scope, scopeKey } from "../api/scope.ts";
+import { FileBrowser } from "../components/file-browser.tsx";
+import { IdText, shortId } from "../components/id-text.tsx";
+import { JsonTree } from "../components/json-tree.tsx";
+import { EmptyState, ItemState, ListState } from "../components/list-states.tsx";
+import { PageHeader } from "../components/page-header.tsx";
+import { RelativeTime } from "../components/relative-time.tsx";
+import { StatusBadge } from "../components/status-badge.tsx";
+import { useAction } from "../hooks/use-action.ts";
+import { useReasonAgainst } from "../hooks/use-me.ts";
+import { useQueryText } from "../hooks/use-query-text.ts";
+import { useParam, useScope } from "../hooks/use-scope.ts";
+import { AppLink } from "../ui/app-link.tsx";
+import { Badge } from "../ui/badge.tsx";
+import { Button } from "../ui/button.tsx";
+import { Card, Facts } from "../ui/card.tsx";
+import { useConfirm } from "../ui/confirm.tsx";
+import { type Column, Table } from "../ui/table.tsx";
+import { Tabs } from "../ui/tabs.tsx";
+import { bytesText } from "../util/bytes.ts";
+import { paths } from "../util/paths.ts";
+
+export function WorkspacePage() {
+  const scope = useScope();
+  const id = useParam("id");
+  const workspace = useQuery(workspaceQuery(scope, id));
+  return <ItemState query={workspace}>{(item) => <LoadedWorkspace key={item.id} scope={scope} workspace={item} />}</ItemState>;
+}
+
+function LoadedWorkspace({ scope, workspace }: { scope: Scope; workspace: Workspace }) {
+  const { tab = "files" } = useQueryText();
+  const versions = useQuery(versionsQuery(scope, workspace.id));
+  return (
+    <>
+      <PageHeader
+        parent={{ label: "Workspaces", href: paths.workspaces(scope) }}
+        title={workspace.external_id ?? `Workspace ${shortId(workspace.id)}`}
+        badge={<StatusBadge of="workspace" status={workspace.state} />}
+        detail={<IdText id={workspace.id} />}
+        actions={<WorkspaceActions scope={scope} workspace={workspace} />}
+      />
+      <WorkspaceFacts workspace={workspace} />
+      <div className="mt-5">
+        <Tabs
+          label="Parts of the workspace"
+          active={tab}
+          tabs={[
+            { key: "files", label: "Files" },
+            { key: "versions", label: "Versions", count: versions.data?.length },
+          ]}
+        />
+      </div>
+      <Card flush className="rounded-t-none border-t-0">
+        {tab === "versions" ? (
+          <ListState query={versions} empty={<EmptyState title="No version yet" />}>
+            {(items) => <VersionTable workspace={workspace} versions={items} />}
+          </ListState>
+        ) : (
+          <FileBrowser scope={scope} workspace={workspace} />
+        )}
+      </Card>
+    </>
+  );
+}
+
+function WorkspaceFacts({ workspace }: { workspace: Workspace }) {
+  const { metadata = {} } = workspace;
+  return (
+    <Card>
+      <Facts
+        columns={4}
+        items={[
+          ["Sandbox", workspace.sandbox_id],
+          ["Content", <StatusBadge key="dirty" of="dirty" status={workspace.dirty_state} />],
+          ["Used", <RelativeTime key="used" at={workspace.last_activity_at} />],
+          ["Created", <RelativeTime key="created" at={workspace.created_at} />],
+          workspace.auto_stop_at === undefined ? undefined : ["Stops", <RelativeTime key="stop" at={workspace.auto_stop_at} />],
+          workspace.auto_archive_at === undefined ? undefined : ["Archived", <RelativeTime key="archive" at={workspace.auto_archive_at} />],
+          workspace.archived_at === undefined ? undefined : ["Archived", <RelativeTime key="archived" at={workspace.archived_at} />],
+          (workspace.tags ?? []).length === 0 ? undefined : ["Tags", workspace.tags?.join(", ")],
+        ]}
+      />
+      {Object.keys(metadata).length === 0 ? null : (
+        <div className="mt-3 border-t border-line pt-3">
+          <JsonTree value={metadata} label="Metadata" />
+        </div>
+      )}
+    </Card>
+  );
+}
+
+function WorkspaceActions({ scope, workspace }: { scope: Scope; workspace: Workspace }) {
+  const confirm = useConfirm();
+  const denied = useReasonAgainst("workspace.lifecycle.manage");
+  const refresh = [scopeKey(scope)];
+  const params = { id: workspace.id };
+  const stop = useAction({
+    run: () => call("workspaces.stop", { scope, params, body: {} }),
+    refresh,
+    done: (answer) => ("state" in answer && answer.state === "no_active_mount" ? "It was not mounted" : "The workspace is being stopped"),
+  });
+  const remove = useAction({ run: () => call("workspaces.delete", { scope, params }), refresh, done: "The workspace is archived" });
+  const askStop = async () => {
+    const detail = "What runs in it is ended, and its files are kept as a new version.";
+    if (await confirm({ title: "Stop this workspace?", detail, action: "Stop workspace" })) stop.start();
+  };
+  const askDelete = async () => {
+    const detail = "It is archived: no session can use it any more. Its versions are deleted with it later.";
+    const typed = workspace.external_id ?? shortId(workspace.id);
+    if (await confirm({ title: "Delete this workspace?", detail, action: "Delete workspace", typed })) remove.start();
+  };
+  return (
+    <>
+      <Button icon={<Square />} busy={stop.busy} reason={denied} onClick={() => void askStop()}>
+        Stop
+      </Button>
+      <Button look="danger" icon={<Trash2 />} busy={remove.busy} reason={workspaceRule.delete(workspace) ?? denied} onClick={() => void askDelete()}>
+        Delete
+      </Button>
+    </>
+  );
+}
+
+function VersionTable({ workspace, versions }: { workspace: Workspace; versions: readonly WorkspaceVersion[] }) {
+  const columns: readonly Column<WorkspaceVersion>[] = [
+    {
+      key: "id",
+      title: "Version",
+      render: ({ id }) => (
+        <span className="inline-flex items-center gap-2">
+          <IdText id={id} />
+          {id === workspace.current_version_id ? <Badge tone="good">current</Badge> : null}
+        </span>
+      ),
+    },
+    { key: "state", title: "State", from: "sm", render: ({ state }) => <StatusBadge of="version" status={state} /> },
+    { key: "kind", title: "Kind", from: "md", render: ({ kind }) => kind },
+    { key: "message", title: "", from: "md", grow: true, render: ({ message }) => <span className="text-muted">{message}</span> },
+    { key: "files", title: "Files", from: "sm", align: "right", render: ({ artifact_entry_count: count }) => count.toLocaleString() },
+    { key: "size", title: "Size", align: "right", render: ({ size_bytes: size }) => bytesText(size) },
+    { key: "at", title: "Made", align: "right", render: (version) => <RelativeTime at={version.created_at} /> },
+  ];
+  return (
+    <Table
+      label="Versions"
+      rows={versions}
+      columns={columns}
+      keyOf={({ id }) => id}
+      actions={({ id, state }) =>
+        state === "ready" ? (
+          <AppLink
+            search={(before) => ({ ...before, tab: "", version: id, source: "", path: "", file: "" })}
+            className="rounded-md px-2 py-1 text-xs text-accent hover:bg-hover"
+          >
+            Browse
+          </AppLink>
+        ) : null
+      }
+    />
+  );
+}
