@@ -15,7 +15,7 @@ describe("tidy()", () => {
     ["packages/cli/src/utils.ts", "", /says nothing/],
     ["packages/cli/src/camelCase.ts", "", /kebab-case/],
     ["packages/cli/src/x.ts", 'throw new Error("x");', /name of its own/],
-    ["packages/cli/src/x.ts", `// TO${"DO"}: later`, /names its issue/],
+    ["packages/cli/src/x.ts", `// TODO: later`, /names its issue/],
     ["packages/cli/src/x.test.ts", "it.only(", /hides every other test/],
     ["packages/server/migrations/0001_x.sql", "select 1;", /older binaries/],
     ["packages/server/src/x.e2e.ts", "", /belongs in test\/e2e/],

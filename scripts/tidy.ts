@@ -28,7 +28,8 @@ const packageImports: Record<string, readonly string[]> = {
   server: ["protocol"],
   worker: ["protocol"],
   guest: ["protocol", "sdk"],
-  local: ["images"],
+  // `up` packs the SDK that the control plane serves under /npm/.
+  local: ["images", "sdk"],
 };
 
 /** Layers inside the server, top first: a layer imports only itself and what stands below it. Files beside the folders are shared. */
@@ -135,7 +136,7 @@ function names(source: Source): Finding[] {
   if (source.path.startsWith("packages/") && bannedNames.has(stem))
     findings.push(at(`"${stem}" says nothing: name the file by the one idea it holds`));
   if (/\.tsx?$/.test(name) && !/^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+)*\.tsx?$/.test(name)) findings.push(at("file names are kebab-case"));
-  if (/^packages\/server\/migrations\//.test(source.path) && !/^-- breaking: (yes|no)$/m.test(source.text)) {
+  if (source.path.startsWith("packages/server/migrations/") && !/^-- breaking: (yes|no)$/m.test(source.text)) {
     findings.push(at("a migration says in its header whether older binaries may go on: -- breaking: yes or no"));
   }
   for (const [kind, folder] of [
@@ -163,18 +164,19 @@ const contentRules: { pattern: RegExp; message: string; applies(path: string): b
   {
     pattern: /\bthrow new Error\(/,
     message: "throw an error with a name of its own, a refusal, or use assert (docs/adr/0006-error-model.md)",
-    applies: (path) => path.startsWith("packages/") && !isTest(path) && !/assert\.ts$/.test(path) && !/\.test\.ts$|\/testing\//.test(path),
+    applies: (path) =>
+      path.startsWith("packages/") && !isTest(path) && !path.endsWith("assert.ts") && !/\.test\.ts$|\/testing\//.test(path),
   },
   {
     pattern: /firecracker/i,
     message: "only worker/src/vm/firecracker knows that monitor",
-    applies: (path) => /^packages\/worker\/src\//.test(path) && !/^packages\/worker\/src\/vm\//.test(path),
+    applies: (path) => path.startsWith("packages/worker/src/") && !path.startsWith("packages/worker/src/vm/"),
   },
   {
     pattern: /\bqemu\b/i,
     message: "only worker/src/vm/qemu knows that monitor",
     applies: (path) =>
-      /^packages\/worker\/src\//.test(path) && !/^packages\/worker\/src\/(vm|disks|main\.ts|config\.ts)/.test(path) && !isTest(path),
+      path.startsWith("packages/worker/src/") && !/^packages\/worker\/src\/(vm|disks|main\.ts|config\.ts)/.test(path) && !isTest(path),
   },
 ];
 

@@ -155,7 +155,7 @@ describe("POST deployments", () => {
 
 describe("a build", () => {
   test("queued → building → deployed, followed by push; then promoted by version", async () => {
-    const created = (await upload(api.plane.api, await source())).json as Json;
+    const created = (await upload(api.plane.api, await source())).json;
     const followed = collect(api, `/api/deployments/${created.id}/events`);
     const worker = await api.worker();
     const [lease] = await worker.claim({ kinds: ["build"], wait_ms: 5_000 });
@@ -215,7 +215,7 @@ describe("a build", () => {
   });
 
   test("a broken project fails with a sentence, and cannot be promoted", async () => {
-    const created = (await upload(api.plane.api, await source())).json as Json;
+    const created = (await upload(api.plane.api, await source())).json;
     const state = await buildWith(
       await api.worker(),
       projectIndex({
@@ -271,7 +271,7 @@ describe("reads", () => {
     const { deployments } = (await api.get("/api/deployments")).json;
     expect(deployments.every((deployment: Json) => deployment.tasks.length === 0)).toBe(true);
     const times = deployments.map((deployment: Json) => deployment.created_at);
-    expect(times).toEqual([...times].sort().reverse());
+    expect(times).toEqual([...times].sort((a, b) => Date.parse(b) - Date.parse(a)));
     expect((await api.get("/api/deployments?limit=1")).json.deployments).toHaveLength(1);
     for (const query of ["limit=0", "limit=201"]) expect((await api.get(`/api/deployments?${query}`)).status).toBe(400);
   });
@@ -287,7 +287,7 @@ describe("reads", () => {
 });
 
 test("a build whose worker dies is built again", async () => {
-  const created = (await upload(api.plane.api, await source())).json as Json;
+  const created = (await upload(api.plane.api, await source())).json;
   const first = await api.worker();
   const [lease] = await first.claim({ kinds: ["build"], wait_ms: 5_000 });
   expect(lease?.kind).toBe("build");

@@ -76,7 +76,7 @@ describe("the generic plan", () => {
     async (name, text) => {
       if (/^\/\*[^*]*\*\/\s*(lock|truncate|listen)/i.test(text)) return;
       const { rows } = await client.query<{ "QUERY PLAN": [{ Plan: PlanNode }] }>(`explain (generic_plan, format json) ${text}`);
-      const whole = [...nodes((rows[0]?.["QUERY PLAN"] as [{ Plan: PlanNode }])[0].Plan)]
+      const whole = [...nodes(rows[0]!["QUERY PLAN"][0].Plan)]
         .filter((node) => node["Node Type"] === "Seq Scan" && !small.has(node["Relation Name"] ?? ""))
         .map((node) => node["Relation Name"]);
       if (name in excused) expect(whole, `${name} is excused for nothing`).not.toEqual([]);

@@ -30,7 +30,12 @@ export const consoleProject: ProjectShape = {
     taskDeclaration("import-catalog", { queue: "imports", retry: { maxAttempts: 3, backoff: { minMs: 50, maxMs: 50, jitter: "none" } } }),
   ],
   sandboxes: [
-    { id: "box", workspacePath: "/workspace", resources: { cpu: 2, memory: "4Gi" }, network: { internet: true, allow: ["api.github.com", "*.npmjs.org"] } },
+    {
+      id: "box",
+      workspacePath: "/workspace",
+      resources: { cpu: 2, memory: "4Gi" },
+      network: { internet: true, allow: ["api.github.com", "*.npmjs.org"] },
+    },
     { id: "offline", workspacePath: "/data", resources: { memory: "1Gi" }, network: { internet: false } },
   ],
   queues: [

@@ -12,7 +12,8 @@ const retriesMax = 2;
 /** A session that ended while a page was open leads to the login, and back to the page afterwards. */
 function onError(error: unknown): void {
   const isLogin = location.pathname === paths.login() || location.pathname.startsWith("/auth/") || location.pathname === "/invite";
-  if (isStatus(error, 401) && !isLogin) location.assign(`${paths.login()}?${new URLSearchParams({ next: location.pathname + location.search })}`);
+  if (isStatus(error, 401) && !isLogin)
+    location.assign(`${paths.login()}?${new URLSearchParams({ next: location.pathname + location.search })}`);
 }
 
 const client = new QueryClient({

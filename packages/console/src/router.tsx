@@ -29,7 +29,8 @@ const root = createRootRouteWithContext<RouterContext>()({
   validateSearch: (search: Record<string, unknown>) => search as SearchParams,
 });
 
-const to = (href: string, search?: SearchParams) => redirect({ to: href, ...(search ? { search } : {}), replace: true } as Parameters<typeof redirect>[0]);
+const to = (href: string, search?: SearchParams) =>
+  redirect({ to: href, ...(search ? { search } : {}), replace: true } as Parameters<typeof redirect>[0]);
 
 /** Pages of the login need nobody to be signed in. */
 function open(path: string, component: RouteComponent) {
@@ -37,10 +38,22 @@ function open(path: string, component: RouteComponent) {
 }
 
 const loginPages = [
-  open("/login", lazyRouteComponent(() => import("./pages/login-page.tsx"), "LoginPage")),
-  open("/auth/github/callback", lazyRouteComponent(() => import("./pages/login-callback-page.tsx"), "GithubCallbackPage")),
-  open("/auth/magic-link/callback", lazyRouteComponent(() => import("./pages/login-callback-page.tsx"), "MagicLinkCallbackPage")),
-  open("/invite", lazyRouteComponent(() => import("./pages/invite-page.tsx"), "InvitePage")),
+  open(
+    "/login",
+    lazyRouteComponent(() => import("./pages/login-page.tsx"), "LoginPage"),
+  ),
+  open(
+    "/auth/github/callback",
+    lazyRouteComponent(() => import("./pages/login-callback-page.tsx"), "GithubCallbackPage"),
+  ),
+  open(
+    "/auth/magic-link/callback",
+    lazyRouteComponent(() => import("./pages/login-callback-page.tsx"), "MagicLinkCallbackPage"),
+  ),
+  open(
+    "/invite",
+    lazyRouteComponent(() => import("./pages/invite-page.tsx"), "InvitePage"),
+  ),
 ];
 
 const signedIn = createRoute({
@@ -125,46 +138,96 @@ function page(path: string, component: RouteComponent, reads: (scope: Scope, id:
 }
 
 const environmentPages = [
-  page("/", lazyRouteComponent(() => import("./pages/overview-page.tsx"), "OverviewPage"), (scope) => [
-    queries.runCountsQuery(scope),
-    queries.currentDeploymentQuery(scope),
-  ]),
-  page("/sessions", lazyRouteComponent(() => import("./pages/sessions-page.tsx"), "SessionsPage"), (scope) => [queries.tasksQuery(scope)]),
-  page("/sessions/$id", lazyRouteComponent(() => import("./pages/session-page.tsx"), "SessionPage"), (scope, id) => [
-    queries.sessionQuery(scope, id),
-    queries.sessionRunsQuery(scope, id),
-    queries.streamsQuery(scope, id),
-  ]),
-  page("/runs", lazyRouteComponent(() => import("./pages/runs-page.tsx"), "RunsPage")),
-  page("/runs/$id", lazyRouteComponent(() => import("./pages/run-page.tsx"), "RunPage"), (scope, id) => [queries.runQuery(scope, id)]),
-  page("/tokens", lazyRouteComponent(() => import("./pages/tokens-page.tsx"), "TokensPage")),
-  page("/tokens/$id", lazyRouteComponent(() => import("./pages/token-page.tsx"), "TokenPage"), (scope, id) => [queries.tokenQuery(scope, id)]),
-  page("/schedules", lazyRouteComponent(() => import("./pages/schedules-page.tsx"), "SchedulesPage"), (scope) => [
-    queries.schedulesQuery(scope),
-  ]),
-  page("/tasks", lazyRouteComponent(() => import("./pages/tasks-page.tsx"), "TasksPage"), (scope) => [queries.tasksQuery(scope)]),
-  page("/tasks/$id", lazyRouteComponent(() => import("./pages/task-page.tsx"), "TaskPage"), (scope) => [queries.tasksQuery(scope)]),
-  page("/sandboxes", lazyRouteComponent(() => import("./pages/sandboxes-page.tsx"), "SandboxesPage"), (scope) => [
-    queries.sandboxesQuery(scope),
-  ]),
-  page("/deployments", lazyRouteComponent(() => import("./pages/deployments-page.tsx"), "DeploymentsPage"), (scope) => [
-    queries.deploymentsQuery(scope),
-  ]),
-  page("/deployments/$id", lazyRouteComponent(() => import("./pages/deployment-page.tsx"), "DeploymentPage"), (scope, id) => [
-    queries.deploymentQuery(scope, id),
-  ]),
-  page("/workspaces", lazyRouteComponent(() => import("./pages/workspaces-page.tsx"), "WorkspacesPage")),
-  page("/workspaces/$id", lazyRouteComponent(() => import("./pages/workspace-page.tsx"), "WorkspacePage"), (scope, id) => [
-    queries.workspaceQuery(scope, id),
-    queries.versionsQuery(scope, id),
-  ]),
-  page("/secrets", lazyRouteComponent(() => import("./pages/secrets-page.tsx"), "SecretsPage"), (scope) => [queries.secretsQuery(scope)]),
-  page("/api-keys", lazyRouteComponent(() => import("./pages/api-keys-page.tsx"), "ApiKeysPage")),
-  page("/members", lazyRouteComponent(() => import("./pages/members-page.tsx"), "MembersPage"), () => [
-    queries.membersQuery(),
-    queries.invitationsQuery(),
-  ]),
-  page("/settings", lazyRouteComponent(() => import("./pages/settings-page.tsx"), "SettingsPage")),
+  page(
+    "/",
+    lazyRouteComponent(() => import("./pages/overview-page.tsx"), "OverviewPage"),
+    (scope) => [queries.runCountsQuery(scope), queries.currentDeploymentQuery(scope)],
+  ),
+  page(
+    "/sessions",
+    lazyRouteComponent(() => import("./pages/sessions-page.tsx"), "SessionsPage"),
+    (scope) => [queries.tasksQuery(scope)],
+  ),
+  page(
+    "/sessions/$id",
+    lazyRouteComponent(() => import("./pages/session-page.tsx"), "SessionPage"),
+    (scope, id) => [queries.sessionQuery(scope, id), queries.sessionRunsQuery(scope, id), queries.streamsQuery(scope, id)],
+  ),
+  page(
+    "/runs",
+    lazyRouteComponent(() => import("./pages/runs-page.tsx"), "RunsPage"),
+  ),
+  page(
+    "/runs/$id",
+    lazyRouteComponent(() => import("./pages/run-page.tsx"), "RunPage"),
+    (scope, id) => [queries.runQuery(scope, id)],
+  ),
+  page(
+    "/tokens",
+    lazyRouteComponent(() => import("./pages/tokens-page.tsx"), "TokensPage"),
+  ),
+  page(
+    "/tokens/$id",
+    lazyRouteComponent(() => import("./pages/token-page.tsx"), "TokenPage"),
+    (scope, id) => [queries.tokenQuery(scope, id)],
+  ),
+  page(
+    "/schedules",
+    lazyRouteComponent(() => import("./pages/schedules-page.tsx"), "SchedulesPage"),
+    (scope) => [queries.schedulesQuery(scope)],
+  ),
+  page(
+    "/tasks",
+    lazyRouteComponent(() => import("./pages/tasks-page.tsx"), "TasksPage"),
+    (scope) => [queries.tasksQuery(scope)],
+  ),
+  page(
+    "/tasks/$id",
+    lazyRouteComponent(() => import("./pages/task-page.tsx"), "TaskPage"),
+    (scope) => [queries.tasksQuery(scope)],
+  ),
+  page(
+    "/sandboxes",
+    lazyRouteComponent(() => import("./pages/sandboxes-page.tsx"), "SandboxesPage"),
+    (scope) => [queries.sandboxesQuery(scope)],
+  ),
+  page(
+    "/deployments",
+    lazyRouteComponent(() => import("./pages/deployments-page.tsx"), "DeploymentsPage"),
+    (scope) => [queries.deploymentsQuery(scope)],
+  ),
+  page(
+    "/deployments/$id",
+    lazyRouteComponent(() => import("./pages/deployment-page.tsx"), "DeploymentPage"),
+    (scope, id) => [queries.deploymentQuery(scope, id)],
+  ),
+  page(
+    "/workspaces",
+    lazyRouteComponent(() => import("./pages/workspaces-page.tsx"), "WorkspacesPage"),
+  ),
+  page(
+    "/workspaces/$id",
+    lazyRouteComponent(() => import("./pages/workspace-page.tsx"), "WorkspacePage"),
+    (scope, id) => [queries.workspaceQuery(scope, id), queries.versionsQuery(scope, id)],
+  ),
+  page(
+    "/secrets",
+    lazyRouteComponent(() => import("./pages/secrets-page.tsx"), "SecretsPage"),
+    (scope) => [queries.secretsQuery(scope)],
+  ),
+  page(
+    "/api-keys",
+    lazyRouteComponent(() => import("./pages/api-keys-page.tsx"), "ApiKeysPage"),
+  ),
+  page(
+    "/members",
+    lazyRouteComponent(() => import("./pages/members-page.tsx"), "MembersPage"),
+    () => [queries.membersQuery(), queries.invitationsQuery()],
+  ),
+  page(
+    "/settings",
+    lazyRouteComponent(() => import("./pages/settings-page.tsx"), "SettingsPage"),
+  ),
 ];
 
 const routeTree = root.addChildren([

@@ -37,9 +37,7 @@ const plainTypes: ReadonlySet<string | null | undefined> = new Set(["file", "con
 /** tar-stream keeps the records of extended headers. */
 type PaxHeader = Header & { pax?: Record<string, string> | null };
 
-function entryProblem(header: PaxHeader,
-  seen: { entries: number; total: number },
-): string | undefined {
+function entryProblem(header: PaxHeader, seen: { entries: number; total: number }): string | undefined {
   const { name, type, linkname } = header;
   const shown = JSON.stringify(name.slice(0, 200));
   if (seen.entries > limits.deploymentEntriesMax) return `the source archive has more than ${limits.deploymentEntriesMax} entries`;

@@ -46,7 +46,10 @@ const level: Readonly<Record<keyof TelemetryEvents, "debug" | "info" | "warn" | 
 };
 
 export function openTelemetry(config: Pick<Config, "logLevel">): Telemetry {
-  const logger = pino({ level: config.logLevel, base: undefined, errorKey: "error", timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }));
+  const logger = pino(
+    { level: config.logLevel, base: undefined, errorKey: "error", timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ dest: 2, sync: true }),
+  );
   return {
     emit(event, details) {
       logger[level[event]]({ event, ...details });

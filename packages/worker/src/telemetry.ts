@@ -33,8 +33,6 @@ const levelOf: Partial<Record<keyof WorkerEvents, LogLevel>> = {
 
 export type Telemetry = <K extends keyof WorkerEvents>(event: K, attributes: WorkerEvents[K]) => void;
 
-export const silentTelemetry: Telemetry = () => {};
-
 /** One line of JSON per event. */
 export function lineTelemetry(least: LogLevel, write: (line: string) => void): Telemetry {
   const host = hostname();

@@ -21,10 +21,10 @@ export type StreamState = "connecting" | "open" | "paused" | "done";
 export interface Following {
   url: string;
   signal: AbortSignal;
-  onEvents(events: StreamEvent[]): void;
-  onState(state: StreamState): void;
+  onEvents: (events: StreamEvent[]) => void;
+  onState: (state: StreamState) => void;
   /** Asked when the server has ended the stream: whether there is nothing more to come. */
-  isOver(): boolean;
+  isOver: () => boolean;
 }
 
 const pausesMs = [250, 1_000, 3_000, 10_000] as const;

@@ -7,8 +7,8 @@ import type { Scope } from "./scope.ts";
 
 interface Kind {
   label: string;
-  exists(scope: Scope, id: string): Promise<unknown>;
-  href(scope: Scope, id: string): string;
+  exists: (scope: Scope, id: string) => Promise<unknown>;
+  href: (scope: Scope, id: string) => string;
 }
 
 export const kinds = {
@@ -44,7 +44,12 @@ export async function findInScope(scope: Scope, id: string): Promise<Found[]> {
 }
 
 /** For addresses without an environment, as the command line prints them: the one looked at last first, then all others at once. */
-export async function findAnywhere(name: KindName, id: string, projects: readonly Project[], first: Scope | undefined): Promise<Found | undefined> {
+export async function findAnywhere(
+  name: KindName,
+  id: string,
+  projects: readonly Project[],
+  first: Scope | undefined,
+): Promise<Found | undefined> {
   const near = first ? await look(kinds[name], first, id) : undefined;
   if (near) return near;
   const scopes = projects.flatMap(({ slug, environments = [] }) => environments.map((item) => ({ project: slug, environment: item.slug })));

@@ -7,7 +7,8 @@ import { type Scope, scopeKey } from "./scope.ts";
 const liveMs = 2_000;
 const calmMs = 5_000;
 
-export const authMethodsQuery = () => queryOptions({ queryKey: ["auth-methods"], queryFn: ({ signal }) => call("auth.methods", { signal }) });
+export const authMethodsQuery = () =>
+  queryOptions({ queryKey: ["auth-methods"], queryFn: ({ signal }) => call("auth.methods", { signal }) });
 
 export const meQuery = () =>
   queryOptions({ queryKey: ["me"], queryFn: ({ signal }) => call("auth.me", { signal }), staleTime: 60_000, retry: false });
@@ -44,7 +45,8 @@ export const sessionsQuery = (scope: Scope, { status, task, externalId, limit }:
   queryOptions({
     queryKey: [...scopeKey(scope), "sessions", { status, task, externalId, limit }],
     queryFn: async ({ signal }) =>
-      (await call("sessions.list", { scope, query: { status: status ?? "all", task_id: task, external_id: externalId, limit }, signal })).sessions,
+      (await call("sessions.list", { scope, query: { status: status ?? "all", task_id: task, external_id: externalId, limit }, signal }))
+        .sessions,
     refetchInterval: liveMs,
     placeholderData: keepPreviousData,
   });
@@ -184,7 +186,8 @@ export const workspaceQuery = (scope: Scope, id: string) =>
 export const versionsQuery = (scope: Scope, workspaceId: string) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "workspace", workspaceId, "versions"],
-    queryFn: async ({ signal }) => (await call("versions.list", { scope, params: { id: workspaceId }, query: { limit: 200 }, signal })).versions,
+    queryFn: async ({ signal }) =>
+      (await call("versions.list", { scope, params: { id: workspaceId }, query: { limit: 200 }, signal })).versions,
     refetchInterval: calmMs,
   });
 

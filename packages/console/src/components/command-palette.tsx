@@ -81,8 +81,8 @@ interface ResultsProps {
   list: string;
   items: readonly Item[];
   active: number;
-  onOpen(item: Item): void;
-  onHover(index: number): void;
+  onOpen: (item: Item) => void;
+  onHover: (index: number) => void;
 }
 
 function Results({ list, items, active, onOpen, onHover }: ResultsProps) {
@@ -120,7 +120,13 @@ function useItems(scope: Scope, text: string): { items: Item[]; busy: boolean } 
   }
   const all: Item[] = [
     ...places.flatMap((group) =>
-      group.places.map((place) => ({ key: `place-${place.label}`, label: place.label, kind: "page", hint: `g ${place.key}`, href: place.href(scope) })),
+      group.places.map((place) => ({
+        key: `place-${place.label}`,
+        label: place.label,
+        kind: "page",
+        hint: `g ${place.key}`,
+        href: place.href(scope),
+      })),
     ),
     ...tasks.map((task) => ({ key: `task-${task.task_id}`, label: task.task_id, kind: "task", href: paths.task(scope, task.task_id) })),
     ...projects.flatMap((project) =>

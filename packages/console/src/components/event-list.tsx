@@ -1,5 +1,4 @@
 import type { RunEvent } from "@helmr/protocol/api";
-import type { Json } from "@helmr/protocol/shared";
 import { useState } from "react";
 import { classes } from "../ui/classes.ts";
 import { Chip } from "../ui/badge.tsx";
@@ -23,7 +22,7 @@ export function EventList({ events, label }: { events: readonly RunEvent[]; labe
 function EventRow({ event, start }: { event: RunEvent; start: number }) {
   const [open, setOpen] = useState(false);
   const at = Date.parse(event.at);
-  const attributes = event.attributes as Json;
+  const attributes = event.attributes;
   const hasMore = typeof attributes === "object" && attributes !== null && Object.keys(attributes).length > 0;
   const isKind = event.message === event.kind;
   return (
@@ -32,7 +31,10 @@ function EventRow({ event, start }: { event: RunEvent; start: number }) {
         type="button"
         aria-expanded={hasMore ? open : undefined}
         onClick={() => hasMore && setOpen(!open)}
-        className={classes("flex w-full items-center gap-3 px-3.5 py-2 text-left text-sm", hasMore ? "hover:bg-hover/60" : "cursor-default")}
+        className={classes(
+          "flex w-full items-center gap-3 px-3.5 py-2 text-left text-sm",
+          hasMore ? "hover:bg-hover/60" : "cursor-default",
+        )}
       >
         <span aria-hidden="true" className={classes("size-1.5 shrink-0 rounded-full", dots[event.severity])} />
         <span data-tip={exactTime(at)} className="w-24 shrink-0 font-mono text-2xs text-faint">

@@ -19,7 +19,12 @@ import { RelativeTime } from "./relative-time.tsx";
 
 export function FileBrowser({ scope, workspace }: { scope: Scope; workspace: Workspace }) {
   const { path = ".", file, source = "current", version: versionId } = useQueryText();
-  const read: FileRead = { workspaceId: workspace.id, path, source: versionId === undefined ? (source as FileSource) : "version", versionId };
+  const read: FileRead = {
+    workspaceId: workspace.id,
+    path,
+    source: versionId === undefined ? (source as FileSource) : "version",
+    versionId,
+  };
   return (
     <div>
       <div className="flex flex-wrap items-center gap-x-3 gap-y-2 border-b border-line px-3.5 py-2">
@@ -44,7 +49,10 @@ function Crumbs({ path }: { path: string }) {
           {index === crumbs.length - 1 ? (
             <span className="px-1">{name}</span>
           ) : (
-            <AppLink search={(before) => ({ ...before, path: target, file: "" })} className="rounded px-1 py-0.5 text-accent hover:bg-hover">
+            <AppLink
+              search={(before) => ({ ...before, path: target, file: "" })}
+              className="rounded px-1 py-0.5 text-accent hover:bg-hover"
+            >
               {name}
             </AppLink>
           )}
@@ -96,7 +104,9 @@ function Entries({ scope, read }: { scope: Scope; read: FileRead }) {
           <Entry key={entry.path} entry={entry} />
         ))}
       </ul>
-      {more === undefined ? null : <p className="border-t border-line px-3.5 py-2 text-xs text-muted">The first {entries.length} entries are shown.</p>}
+      {more === undefined ? null : (
+        <p className="border-t border-line px-3.5 py-2 text-xs text-muted">The first {entries.length} entries are shown.</p>
+      )}
     </>
   );
 }
@@ -120,7 +130,10 @@ function Entry({ entry }: { entry: FileEntry }) {
       {entry.kind === "symlink" ? (
         <span className="flex min-w-0 grow items-center gap-2.5">{label}</span>
       ) : (
-        <AppLink search={(before) => ({ ...before, ...change })} className="flex min-w-0 grow items-center gap-2.5 before:absolute before:inset-0">
+        <AppLink
+          search={(before) => ({ ...before, ...change })}
+          className="flex min-w-0 grow items-center gap-2.5 before:absolute before:inset-0"
+        >
           {label}
         </AppLink>
       )}
@@ -165,6 +178,7 @@ function Lines({ text }: { text: string }) {
 
 function FilesError({ error, onRetry }: { error: unknown; onRetry: () => void }) {
   if (isStatus(error, 501, 405)) return <EmptyState title="This server cannot show files yet" />;
-  if (isStatus(error, 409)) return <EmptyState title="The workspace is not mounted">Its live state exists only while a run or a terminal uses it.</EmptyState>;
+  if (isStatus(error, 409))
+    return <EmptyState title="The workspace is not mounted">Its live state exists only while a run or a terminal uses it.</EmptyState>;
   return <ErrorState error={error} onRetry={onRetry} />;
 }

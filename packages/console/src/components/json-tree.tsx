@@ -44,7 +44,17 @@ function entriesOf(value: Json): (readonly [string, Json])[] | undefined {
   return Array.isArray(value) ? value.map((item, index) => [String(index), item] as const) : Object.entries(value);
 }
 
-function Branch({ name, value, entries, openDepth }: { name: string | undefined; value: Json; entries: (readonly [string, Json])[]; openDepth: number }) {
+function Branch({
+  name,
+  value,
+  entries,
+  openDepth,
+}: {
+  name: string | undefined;
+  value: Json;
+  entries: (readonly [string, Json])[];
+  openDepth: number;
+}) {
   const [open, setOpen] = useState(openDepth > 0);
   const [shown, setShown] = useState(childrenShown);
   const brackets = Array.isArray(value) ? "[]" : "{}";

@@ -36,10 +36,14 @@ export function EmptyState({ title, children, icon }: { title: string; children?
 }
 
 /** The three states every list has besides its rows. Old rows stay when a later look fails. */
-export function ListState<Item>({ query, empty, children }: {
+export function ListState<Item>({
+  query,
+  empty,
+  children,
+}: {
   query: UseQueryResult<readonly Item[]>;
   empty: ReactNode;
-  children(items: readonly Item[]): ReactNode;
+  children: (items: readonly Item[]) => ReactNode;
 }) {
   const { data, error, refetch } = query;
   if (data === undefined) return error ? <ErrorState error={error} onRetry={() => void refetch()} /> : <SkeletonRows />;
@@ -47,7 +51,7 @@ export function ListState<Item>({ query, empty, children }: {
 }
 
 /** The same for one thing. */
-export function ItemState<Item>({ query, children }: { query: UseQueryResult<Item>; children(item: Item): ReactNode }) {
+export function ItemState<Item>({ query, children }: { query: UseQueryResult<Item>; children: (item: Item) => ReactNode }) {
   const { data, error, refetch } = query;
   if (data === undefined) return error ? <ErrorState error={error} onRetry={() => void refetch()} /> : <SkeletonRows />;
   return children(data);

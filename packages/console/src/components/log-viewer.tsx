@@ -27,7 +27,10 @@ export interface LogViewerProps {
 export function LogViewer({ buffer, live, emptyText, fileName }: LogViewerProps) {
   const { q: text = "", streams: chosen = "" } = useQueryText();
   const version = useSyncExternalStore(buffer.subscribe, () => buffer.version);
-  const streams = useMemo(() => new Set(chosen === "" ? allStreams : allStreams.filter((name) => chosen.split(" ").includes(name))), [chosen]);
+  const streams = useMemo(
+    () => new Set(chosen === "" ? allStreams : allStreams.filter((name) => chosen.split(" ").includes(name))),
+    [chosen],
+  );
   const filtered = useMemo(() => new FilteredLines({ streams, text: text.toLowerCase() }), [streams, text]);
   const indexes = filtered.update(buffer);
   const [following, setFollowing] = useState(true);
@@ -40,7 +43,11 @@ export function LogViewer({ buffer, live, emptyText, fileName }: LogViewerProps)
           <span className="mr-1 text-xs text-muted tabular-nums" role="status">
             {buffer.lines.length.toLocaleString()} {buffer.lines.length === 1 ? "line" : "lines"}
           </span>
-          <IconButton label={following ? "Following the end" : "Follow the end"} aria-pressed={following} onClick={() => setFollowing(true)}>
+          <IconButton
+            label={following ? "Following the end" : "Follow the end"}
+            aria-pressed={following}
+            onClick={() => setFollowing(true)}
+          >
             <ArrowDownToLine />
           </IconButton>
           <IconButton label="Download" onClick={() => save(buffer, fileName)} disabled={buffer.lines.length === 0}>
@@ -54,9 +61,19 @@ export function LogViewer({ buffer, live, emptyText, fileName }: LogViewerProps)
         </p>
       ) : null}
       {indexes.length === 0 ? (
-        <p className="bg-log px-3 py-10 text-center text-sm text-muted">{buffer.lines.length === 0 ? emptyText : "No line fits the search."}</p>
+        <p className="bg-log px-3 py-10 text-center text-sm text-muted">
+          {buffer.lines.length === 0 ? emptyText : "No line fits the search."}
+        </p>
       ) : (
-        <Lines buffer={buffer} indexes={indexes} version={version} mark={text.toLowerCase()} following={following} onFollow={setFollowing} live={live} />
+        <Lines
+          buffer={buffer}
+          indexes={indexes}
+          version={version}
+          mark={text.toLowerCase()}
+          following={following}
+          onFollow={setFollowing}
+          live={live}
+        />
       )}
     </div>
   );
@@ -110,7 +127,7 @@ interface LinesProps {
   version: number;
   mark: string;
   following: boolean;
-  onFollow(following: boolean): void;
+  onFollow: (following: boolean) => void;
   live: boolean;
 }
 
@@ -169,7 +186,7 @@ interface RowProps {
   line: LogLine;
   mark: string;
   opened: boolean;
-  onOpen(line: LogLine): void;
+  onOpen: (line: LogLine) => void;
 }
 
 const Row = memo(function Row({ line, mark, opened, onOpen }: RowProps) {
@@ -183,12 +200,19 @@ const Row = memo(function Row({ line, mark, opened, onOpen }: RowProps) {
       <span className="w-28 shrink-0 pl-3 text-2xs text-faint select-none">{line.continued ? "" : clockTime(line.at)}</span>
       <span
         aria-hidden="true"
-        className={classes("mr-2 h-3 w-0.5 shrink-0 rounded", line.stream === "stderr" ? "bg-bad" : line.stream === "logger" ? "bg-wait" : "bg-line-strong")}
+        className={classes(
+          "mr-2 h-3 w-0.5 shrink-0 rounded",
+          line.stream === "stderr" ? "bg-bad" : line.stream === "logger" ? "bg-wait" : "bg-line-strong",
+        )}
       />
       {line.level === undefined || line.continued ? null : <Level level={line.level} />}
       <LineText text={line.text} mark={mark} />
       {line.fields === undefined ? null : (
-        <button type="button" onClick={() => onOpen(line)} className="ml-2 rounded border border-line px-1 text-2xs text-muted hover:bg-hover">
+        <button
+          type="button"
+          onClick={() => onOpen(line)}
+          className="ml-2 rounded border border-line px-1 text-2xs text-muted hover:bg-hover"
+        >
           fields
         </button>
       )}
@@ -220,7 +244,12 @@ function LineText({ text, mark }: { text: string; mark: string }) {
       {ansiParts(text).map((part, index) => (
         <span
           key={index}
-          className={classes(part.bold && "font-semibold", part.dim && "opacity-70", part.italic && "italic", part.underline && "underline")}
+          className={classes(
+            part.bold && "font-semibold",
+            part.dim && "opacity-70",
+            part.italic && "italic",
+            part.underline && "underline",
+          )}
           style={part.color === undefined ? undefined : { color: colors[part.color % 8] }}
         >
           {part.text}
@@ -235,7 +264,12 @@ function Marked({ text, mark }: { text: string; mark: string }) {
   const lower = text.toLowerCase();
   let from = 0;
   for (let at = lower.indexOf(mark); at >= 0; at = lower.indexOf(mark, from)) {
-    parts.push(text.slice(from, at), <mark key={at} className="rounded-xs bg-warn/30 text-ink">{text.slice(at, at + mark.length)}</mark>);
+    parts.push(
+      text.slice(from, at),
+      <mark key={at} className="rounded-xs bg-warn/30 text-ink">
+        {text.slice(at, at + mark.length)}
+      </mark>,
+    );
     from = at + mark.length;
   }
   return (

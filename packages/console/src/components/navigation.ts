@@ -21,7 +21,7 @@ import { paths } from "../util/paths.ts";
 
 export interface Place {
   label: string;
-  href(scope: Scope): string;
+  href: (scope: Scope) => string;
   icon: ComponentType<{ className?: string }>;
   /** After `g`. */
   key: string;

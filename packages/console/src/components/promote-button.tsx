@@ -10,7 +10,11 @@ import { useReasonAgainst } from "../hooks/use-me.ts";
 import { Button, type ButtonProps } from "../ui/button.tsx";
 import { useConfirm } from "../ui/confirm.tsx";
 
-export function PromoteButton({ scope, deployment, ...look }: { scope: Scope; deployment: Deployment } & Pick<ButtonProps, "look" | "size">) {
+export function PromoteButton({
+  scope,
+  deployment,
+  ...look
+}: { scope: Scope; deployment: Deployment } & Pick<ButtonProps, "look" | "size">) {
   const { data: current } = useQuery(currentDeploymentQuery(scope));
   const confirm = useConfirm();
   const denied = useReasonAgainst("tasks.deploy");

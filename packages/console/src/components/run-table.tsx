@@ -27,12 +27,17 @@ const columns: readonly Column<Run>[] = [
     from: "md",
     render: ({ blocked, pending_wait: wait, exit_code: code }) => (
       <span className="text-xs text-muted">
-        {blocked?.message ?? (wait ? waitLabel({ attributes: { ...wait } as never }) : code !== null && code !== 0 ? `exit code ${code}` : "")}
+        {blocked?.message ?? (wait ? waitLabel({ attributes: { ...wait } }) : code !== null && code !== 0 ? `exit code ${code}` : "")}
       </span>
     ),
   },
   { key: "attempt", title: "Attempt", from: "lg", align: "right", render: ({ attempt_number: attempt }) => attempt ?? "" },
-  { key: "version", title: "Version", from: "lg", render: ({ version }) => <span className="font-mono text-xs text-muted">{version}</span> },
+  {
+    key: "version",
+    title: "Version",
+    from: "lg",
+    render: ({ version }) => <span className="font-mono text-xs text-muted">{version}</span>,
+  },
   {
     key: "took",
     title: "Took",

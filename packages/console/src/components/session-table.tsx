@@ -41,7 +41,5 @@ const columns: readonly Column<Session>[] = [
 ];
 
 export function SessionTable({ scope, sessions }: { scope: Scope; sessions: readonly Session[] }) {
-  return (
-    <Table label="Sessions" rows={sessions} columns={columns} keyOf={({ id }) => id} hrefOf={({ id }) => paths.session(scope, id)} />
-  );
+  return <Table label="Sessions" rows={sessions} columns={columns} keyOf={({ id }) => id} hrefOf={({ id }) => paths.session(scope, id)} />;
 }

@@ -39,10 +39,17 @@ export function Shell() {
   }, [environment, scope]);
   return (
     <div className="flex min-h-dvh flex-col md:pl-60">
-      <a href="#content" className="sr-only z-80 rounded-md bg-accent px-3 py-2 text-on-accent focus:not-sr-only focus:fixed focus:top-2 focus:left-2">
+      <a
+        href="#content"
+        className="sr-only z-80 rounded-md bg-accent px-3 py-2 text-on-accent focus:not-sr-only focus:fixed focus:top-2 focus:left-2"
+      >
         Skip to content
       </a>
-      <div aria-hidden="true" className="fixed inset-x-0 top-0 z-30 h-[3px]" style={{ background: environment?.color_hex ?? "var(--line)" }} />
+      <div
+        aria-hidden="true"
+        className="fixed inset-x-0 top-0 z-30 h-[3px]"
+        style={{ background: environment?.color_hex ?? "var(--line)" }}
+      />
       <TopBar onMenu={() => setDrawer(true)} onSearch={() => setPalette(true)} />
       <SideBar open={drawer} onClose={() => setDrawer(false)} onSearch={() => setPalette(true)} />
       <main id="content" tabIndex={-1} className="mx-auto w-full max-w-[1240px] min-w-0 grow px-4 pt-4 pb-16 outline-none md:px-7 md:pt-7">

@@ -1,5 +1,16 @@
 /** Every state of the wire with its tone, in one table per resource. */
-import type { ApiKey, Deployment, Invitation, Member, Run, Schedule, Session, Token, Workspace, WorkspaceVersion } from "@helmr/protocol/api";
+import type {
+  ApiKey,
+  Deployment,
+  Invitation,
+  Member,
+  Run,
+  Schedule,
+  Session,
+  Token,
+  Workspace,
+  WorkspaceVersion,
+} from "@helmr/protocol/api";
 import { Badge, type BadgeTone } from "../ui/badge.tsx";
 
 interface Look {
@@ -97,5 +108,9 @@ export function StatusBadge<Of extends keyof Looks>({ of, status }: { of: Of; st
 
 /** One badge for a session: what it does while it is open, how it ended afterwards. */
 export function SessionBadge({ session }: { session: Session }) {
-  return session.status === "open" ? <StatusBadge of="activity" status={session.activity} /> : <StatusBadge of="session" status={session.status} />;
+  return session.status === "open" ? (
+    <StatusBadge of="activity" status={session.activity} />
+  ) : (
+    <StatusBadge of="session" status={session.status} />
+  );
 }

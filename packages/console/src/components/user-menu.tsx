@@ -28,7 +28,12 @@ export function UserMenu() {
     <Menu
       label="Account"
       trigger={(props) => (
-        <button type="button" {...props} aria-label="Account" className="flex w-full items-center gap-2.5 rounded-md px-2 py-1.5 text-left hover:bg-hover">
+        <button
+          type="button"
+          {...props}
+          aria-label="Account"
+          className="flex w-full items-center gap-2.5 rounded-md px-2 py-1.5 text-left hover:bg-hover"
+        >
           <Face name={me?.display_name ?? ""} image={me?.profile_image_url ?? ""} />
           <span className="min-w-0 grow">
             <span className="block truncate text-sm">{me?.display_name}</span>
@@ -58,7 +63,10 @@ export function UserMenu() {
 function Face({ name, image }: { name: string; image: string }) {
   if (image !== "") return <img src={image} alt="" className="size-6 rounded-full" />;
   return (
-    <span aria-hidden="true" className="flex size-6 shrink-0 items-center justify-center rounded-full bg-accent-soft text-xs font-medium text-accent">
+    <span
+      aria-hidden="true"
+      className="flex size-6 shrink-0 items-center justify-center rounded-full bg-accent-soft text-xs font-medium text-accent"
+    >
       {name.trim().charAt(0).toUpperCase()}
     </span>
   );

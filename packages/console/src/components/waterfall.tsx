@@ -28,7 +28,11 @@ export function Waterfall({ run, story }: { run: Run; story: RunStory }) {
   const spans = useMemo(() => spansOf(story, run), [story, run]);
   return (
     <div ref={frame}>
-      {width > 0 ? <Drawing spans={spans} width={width} now={now} live={isLive(run)} /> : <div style={{ height: rowHeight * 2 + axisHeight }} />}
+      {width > 0 ? (
+        <Drawing spans={spans} width={width} now={now} live={isLive(run)} />
+      ) : (
+        <div style={{ height: rowHeight * 2 + axisHeight }} />
+      )}
       <SpanTable spans={spans} now={now} />
     </div>
   );
@@ -63,7 +67,7 @@ function Drawing({ spans, width, now, live }: { spans: Span[]; width: number; no
 interface BarProps {
   span: Span;
   top: number;
-  x(at: number): number;
+  x: (at: number) => number;
   now: number;
   labelWidth: number;
 }

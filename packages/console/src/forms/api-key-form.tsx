@@ -20,7 +20,11 @@ const lifetimes = [
 
 export function ApiKeyDialog({ scope, onClose }: { scope: Scope; onClose: () => void }) {
   const [rawKey, setRawKey] = useState<string>();
-  return rawKey === undefined ? <CreateKey scope={scope} onClose={onClose} onCreated={setRawKey} /> : <NewKey rawKey={rawKey} onClose={onClose} />;
+  return rawKey === undefined ? (
+    <CreateKey scope={scope} onClose={onClose} onCreated={setRawKey} />
+  ) : (
+    <NewKey rawKey={rawKey} onClose={onClose} />
+  );
 }
 
 function CreateKey({ scope, onClose, onCreated }: { scope: Scope; onClose: () => void; onCreated: (rawKey: string) => void }) {
@@ -31,7 +35,11 @@ function CreateKey({ scope, onClose, onCreated }: { scope: Scope; onClose: () =>
     run: () =>
       call("apiKeys.create", {
         params: scopeParams(scope),
-        body: { name, expires_in_days: lifetime === "never" ? null : (Number(lifetime) as 30 | 90 | 365), permissions: [{ scopes: [...scopes] }] },
+        body: {
+          name,
+          expires_in_days: lifetime === "never" ? null : (Number(lifetime) as 30 | 90 | 365),
+          permissions: [{ scopes: [...scopes] }],
+        },
       }),
     refresh: [[...scopeKey(scope), "api-keys"]],
     onDone: ({ raw_key: rawKey }) => onCreated(rawKey),

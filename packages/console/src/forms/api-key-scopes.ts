@@ -51,17 +51,19 @@ const groups = {
   },
 } as const satisfies Record<string, ScopeGroup>;
 
-
-export const scopeGroups: readonly { title: string; scopes: readonly { scope: ApiKeyScope; label: string }[] }[] = Object.values(groups).map(
-  ({ title, scopes }) => ({
-    title,
-    scopes: Object.entries(scopes).map(([scope, label]) => ({ scope: scope as ApiKeyScope, label })),
-  }),
-);
+export const scopeGroups: readonly { title: string; scopes: readonly { scope: ApiKeyScope; label: string }[] }[] = Object.values(
+  groups,
+).map(({ title, scopes }) => ({
+  title,
+  scopes: Object.entries(scopes).map(([scope, label]) => ({ scope: scope as ApiKeyScope, label })),
+}));
 
 /** What most keys are for. */
 export const presets: readonly { label: string; scopes: readonly ApiKeyScope[] }[] = [
-  { label: "Start and follow", scopes: ["runs:create", "runs:read", "session-streams:read", "session-input:send", "tokens:complete", "tokens:read"] },
+  {
+    label: "Start and follow",
+    scopes: ["runs:create", "runs:read", "session-streams:read", "session-input:send", "tokens:complete", "tokens:read"],
+  },
   { label: "Deploy from CI", scopes: ["tasks:deploy", "runs:read", "secrets:write"] },
   { label: "Read only", scopes: ["runs:read", "session-streams:read", "tokens:read", "workspace-files:read", "workspace-versions:read"] },
 ];

@@ -30,7 +30,14 @@ export function CompleteTokenForm({ scope, tokenId, onDone }: { scope: Scope; to
         submit();
       }}
     >
-      <JsonField label="Data" hint="What the waiting run receives. Blank sends null." value={text} onChange={setText} rows={4} onSubmit={submit} />
+      <JsonField
+        label="Data"
+        hint="What the waiting run receives. Blank sends null."
+        value={text}
+        onChange={setText}
+        rows={4}
+        onSubmit={submit}
+      />
       <FormError error={complete.error} />
       <div className="mt-3 flex flex-wrap gap-2">
         <Button type="submit" look="primary" busy={complete.busy} reason={denied ?? (parsed.ok ? undefined : "The data is not JSON")}>

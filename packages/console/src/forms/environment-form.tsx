@@ -42,7 +42,11 @@ export function EnvironmentDialog({ project, environment, onClose }: { project: 
           if (!form.problem && !save.busy) save.start();
         }}
       >
-        <NameAndSlug form={form} slugFixed={fixed} slugHint={fixed ? "This environment keeps its slug." : "Stands in addresses and after --env."} />
+        <NameAndSlug
+          form={form}
+          slugFixed={fixed}
+          slugHint={fixed ? "This environment keeps its slug." : "Stands in addresses and after --env."}
+        />
         <div className="mt-3">
           <Field label="Colour" hint="A line on top of every page says where you are.">
             {(described) => <ColorChoice {...described} value={color} onChange={setColor} />}

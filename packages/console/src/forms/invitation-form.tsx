@@ -30,7 +30,12 @@ export function InvitationDialog({ onClose }: { onClose: () => void }) {
   });
   if (url !== undefined) {
     return (
-      <Dialog open onOpenChange={onClose} title={`${email} is invited`} description="Send this link. It works once, for this address only, and is shown this once.">
+      <Dialog
+        open
+        onOpenChange={onClose}
+        title={`${email} is invited`}
+        description="Send this link. It works once, for this address only, and is shown this once."
+      >
         <CodeLine code={url} prompt="" />
         <DialogActions>
           <Button look="primary" onClick={onClose}>

@@ -12,7 +12,11 @@ export function useNameAndSlug(initial: Named = { name: "", slug: "" }) {
   const [value, setValue] = useState(initial);
   const [own, setOwn] = useState(initial.slug !== "");
   const problem =
-    value.name.trim() === "" ? "Give it a name" : value.slug === "" ? "Give it a slug" : slugProblem(value.slug) && "The slug is not right yet";
+    value.name.trim() === ""
+      ? "Give it a name"
+      : value.slug === ""
+        ? "Give it a slug"
+        : slugProblem(value.slug) && "The slug is not right yet";
   return {
     value,
     problem,
@@ -24,7 +28,15 @@ export function useNameAndSlug(initial: Named = { name: "", slug: "" }) {
   };
 }
 
-export function NameAndSlug({ form, slugHint, slugFixed = false }: { form: ReturnType<typeof useNameAndSlug>; slugHint: string; slugFixed?: boolean }) {
+export function NameAndSlug({
+  form,
+  slugHint,
+  slugFixed = false,
+}: {
+  form: ReturnType<typeof useNameAndSlug>;
+  slugHint: string;
+  slugFixed?: boolean;
+}) {
   return (
     <div className="grid gap-3 sm:grid-cols-2">
       <TextField label="Name" value={form.value.name} onChange={form.setName} maxLength={80} required autoComplete="off" />

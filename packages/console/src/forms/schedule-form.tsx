@@ -34,9 +34,19 @@ export function ScheduleDialog({ scope, schedule, onClose }: { scope: Scope; sch
   });
   const fields = cron.trim().split(/\s+/).length;
   const cronError = cron.trim() !== "" && fields !== 5 ? "Five fields: minute, hour, day, month, weekday" : undefined;
-  const problem = task === "" ? "Deploy a task first" : !schedule && key === "" ? "Give it a key" : (cronError ?? (cron.trim() === "" ? "Say when" : undefined));
+  const problem =
+    task === ""
+      ? "Deploy a task first"
+      : !schedule && key === ""
+        ? "Give it a key"
+        : (cronError ?? (cron.trim() === "" ? "Say when" : undefined));
   return (
-    <Dialog open onOpenChange={onClose} title={schedule ? "Change schedule" : "New schedule"} description="Each occurrence starts a session of the task.">
+    <Dialog
+      open
+      onOpenChange={onClose}
+      title={schedule ? "Change schedule" : "New schedule"}
+      description="Each occurrence starts a session of the task."
+    >
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -44,12 +54,35 @@ export function ScheduleDialog({ scope, schedule, onClose }: { scope: Scope; sch
         }}
       >
         <div className="space-y-3">
-          <SelectField label="Task" value={task} onChange={setTask} options={optionsOf(tasks.map((each) => each.task_id), task)} />
+          <SelectField
+            label="Task"
+            value={task}
+            onChange={setTask}
+            options={optionsOf(
+              tasks.map((each) => each.task_id),
+              task,
+            )}
+          />
           {schedule ? null : (
-            <TextField label="Key" hint="Creating it again with the same key changes it." value={key} onChange={setKey} mono placeholder="morning-report" autoComplete="off" />
+            <TextField
+              label="Key"
+              hint="Creating it again with the same key changes it."
+              value={key}
+              onChange={setKey}
+              mono
+              placeholder="morning-report"
+              autoComplete="off"
+            />
           )}
           <div className="grid gap-3 sm:grid-cols-2">
-            <TextField label="Cron" hint={cronText(cron) ?? "minute hour day month weekday"} error={cronError} value={cron} onChange={setCron} mono />
+            <TextField
+              label="Cron"
+              hint={cronText(cron) ?? "minute hour day month weekday"}
+              error={cronError}
+              value={cron}
+              onChange={setCron}
+              mono
+            />
             <TimezoneField value={timezone} onChange={setTimezone} />
           </div>
           <Checkbox label="Active" hint="An inactive schedule keeps its place and starts nothing." checked={active} onChange={setActive} />
@@ -81,7 +114,13 @@ function TimezoneField({ value, onChange }: { value: string; onChange: (value: s
     <Field label="Time zone">
       {(described) => (
         <>
-          <input {...described} list="timezones" value={value} onChange={(event) => onChange(event.target.value)} className={inputClasses} />
+          <input
+            {...described}
+            list="timezones"
+            value={value}
+            onChange={(event) => onChange(event.target.value)}
+            className={inputClasses}
+          />
           <datalist id="timezones">
             {Intl.supportedValuesOf("timeZone").map((zone) => (
               <option key={zone} value={zone} />

@@ -37,7 +37,16 @@ export function SecretDialog({ scope, name: fixedName, onClose }: { scope: Scope
       >
         <div className="space-y-3">
           {fixedName === undefined ? (
-            <TextField label="Name" value={name} onChange={setName} error={badName} mono autoComplete="off" spellCheck={false} placeholder="GITHUB_TOKEN" />
+            <TextField
+              label="Name"
+              value={name}
+              onChange={setName}
+              error={badName}
+              mono
+              autoComplete="off"
+              spellCheck={false}
+              placeholder="GITHUB_TOKEN"
+            />
           ) : null}
           <Field label="Value" hint="Kept exactly as it is, line breaks included.">
             {(described) => (

@@ -91,8 +91,8 @@ export function SendInputForm({ scope, sessionId, streams, correlationId, reason
 
 interface JsonOrTextProps {
   value: string;
-  onChange(value: string): void;
-  onSubmit(): void;
+  onChange: (value: string) => void;
+  onSubmit: () => void;
   strict: boolean;
 }
 

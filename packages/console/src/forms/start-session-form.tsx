@@ -92,7 +92,14 @@ function MoreOptions({ options, onChange }: { options: Options; onChange: (optio
           onChange={(externalId) => set({ externalId })}
           mono
         />
-        <TextField label="Workspace id" optional hint="Blank makes a new one." value={options.workspaceId} onChange={(workspaceId) => set({ workspaceId })} mono />
+        <TextField
+          label="Workspace id"
+          optional
+          hint="Blank makes a new one."
+          value={options.workspaceId}
+          onChange={(workspaceId) => set({ workspaceId })}
+          mono
+        />
         <TextField label="Tags" optional hint="Separated by commas." value={options.tags} onChange={(tags) => set({ tags })} />
         <div className="grid grid-cols-2 gap-3">
           <Field label="Priority" optional>
@@ -115,7 +122,10 @@ function MoreOptions({ options, onChange }: { options: Options; onChange: (optio
 }
 
 function bodyOf(task: string, payload: unknown, options: Options) {
-  const tags = options.tags.split(",").map((tag) => tag.trim()).filter(Boolean);
+  const tags = options.tags
+    .split(",")
+    .map((tag) => tag.trim())
+    .filter(Boolean);
   return {
     task_id: task,
     ...(payload === undefined ? {} : { payload: payload as never }),

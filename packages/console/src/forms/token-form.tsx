@@ -15,7 +15,17 @@ export function TokenDialog({ scope, onClose }: { scope: Scope; onClose: () => v
   const [tags, setTags] = useState("");
   const [created, setCreated] = useState<Token>();
   const create = useAction({
-    run: () => call("tokens.create", { scope, body: { timeout, tags: tags.split(",").map((tag) => tag.trim()).filter(Boolean) } }),
+    run: () =>
+      call("tokens.create", {
+        scope,
+        body: {
+          timeout,
+          tags: tags
+            .split(",")
+            .map((tag) => tag.trim())
+            .filter(Boolean),
+        },
+      }),
     refresh: [[...scopeKey(scope), "tokens"]],
     onDone: setCreated,
     showsError: true,

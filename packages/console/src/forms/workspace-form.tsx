@@ -18,7 +18,8 @@ export function WorkspaceDialog({ scope, onClose }: { scope: Scope; onClose: () 
   const [externalId, setExternalId] = useState("");
   const sandbox = chosen === "" ? (sandboxes[0]?.sandbox_id ?? "") : chosen;
   const create = useAction({
-    run: () => call("workspaces.create", { scope, body: { sandbox_id: sandbox, ...(externalId === "" ? {} : { external_id: externalId }) } }),
+    run: () =>
+      call("workspaces.create", { scope, body: { sandbox_id: sandbox, ...(externalId === "" ? {} : { external_id: externalId }) } }),
     refresh: [[...scopeKey(scope), "workspaces"]],
     onDone: ({ workspace }) => go(paths.workspace(scope, workspace.id)),
     showsError: true,

@@ -4,20 +4,20 @@ import { errorText } from "../api/api-error.ts";
 import { useNotify } from "../ui/notice.tsx";
 
 export interface ActionOptions<Input, Output> {
-  run(input: Input): Promise<Output>;
+  run: (input: Input) => Promise<Output>;
   /** Query keys to read again. */
   refresh?: readonly (readonly unknown[])[];
   done?: string | ((output: Output, input: Input) => string | undefined);
-  onDone?(output: Output, input: Input): void;
+  onDone?: (output: Output, input: Input) => void;
   /** The form shows the error itself. */
   showsError?: boolean;
 }
 
 export interface Action<Input> {
-  start(input: Input): void;
+  start: (input: Input) => void;
   busy: boolean;
   error: unknown;
-  reset(): void;
+  reset: () => void;
 }
 
 export function useAction<Input = void, Output = unknown>(options: ActionOptions<Input, Output>): Action<Input> {

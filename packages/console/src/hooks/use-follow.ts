@@ -6,8 +6,8 @@ import { follow, type StreamEvent, type StreamState } from "../api/event-stream.
 export interface FollowOptions {
   url: string;
   enabled?: boolean;
-  onEvents(events: StreamEvent[]): void;
-  isOver(): boolean;
+  onEvents: (events: StreamEvent[]) => void;
+  isOver: () => boolean;
 }
 
 export function useFollow({ url, enabled = true, ...callbacks }: FollowOptions): { state: StreamState; error: ApiError | undefined } {
@@ -19,10 +19,12 @@ export function useFollow({ url, enabled = true, ...callbacks }: FollowOptions):
     if (!enabled) return undefined;
     const stop = new AbortController();
     setError(undefined);
-    follow({ url, signal: stop.signal, onEvents: (events) => onEvents(events), onState: setState, isOver: () => isOver() }).catch((cause: unknown) => {
-      setState("done");
-      setError(cause instanceof ApiError ? cause : new ApiError(0, String(cause), { cause }));
-    });
+    follow({ url, signal: stop.signal, onEvents: (events) => onEvents(events), onState: setState, isOver: () => isOver() }).catch(
+      (cause: unknown) => {
+        setState("done");
+        setError(cause instanceof ApiError ? cause : new ApiError(0, String(cause), { cause }));
+      },
+    );
     return () => stop.abort();
   }, [url, enabled]);
   return { state, error };

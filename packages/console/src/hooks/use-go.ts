@@ -5,8 +5,5 @@ import type { SearchParams } from "../util/search-params.ts";
 /** To an address of util/paths.ts. */
 export function useGo(): (href: string, options?: { replace?: boolean; search?: SearchParams }) => void {
   const navigate = useNavigate();
-  return useCallback(
-    (href, options) => void navigate({ to: href, ...options } as unknown as Parameters<typeof navigate>[0]),
-    [navigate],
-  );
+  return useCallback((href, options) => void navigate({ to: href, ...options } as unknown as Parameters<typeof navigate>[0]), [navigate]);
 }

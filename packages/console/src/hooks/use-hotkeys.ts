@@ -4,9 +4,9 @@ import { useEffect, useEffectEvent } from "react";
 const sequenceMs = 900;
 
 export interface Hotkeys {
-  onPalette(): void;
+  onPalette: () => void;
   /** The letter after `g`. */
-  onGo(key: string): void;
+  onGo: (key: string) => void;
 }
 
 export function useHotkeys(hotkeys: Hotkeys): void {

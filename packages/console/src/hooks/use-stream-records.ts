@@ -26,7 +26,7 @@ export function useStreamRecords(scope: Scope, sessionId: string): StreamRecords
   const read = useCallback(
     async (stream: Stream, after: number, limit: number = recordsPage) => {
       const id = stream.direction === "input" ? "streams.listInput" : "streams.listOutput";
-      const page = await call(id, { scope, params: { id: sessionId, stream: stream.name }, query: { after_sequence: after, limit } as never });
+      const page = await call(id, { scope, params: { id: sessionId, stream: stream.name }, query: { after_sequence: after, limit } });
       const added = page.records.map((record) => ({ ...record, name: stream.name, direction: stream.direction }));
       setRecords((before) => mergeRecords(before, added));
       return page.records;

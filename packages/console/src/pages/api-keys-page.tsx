@@ -30,7 +30,12 @@ const statuses = [
 
 const columns: readonly Column<ApiKey>[] = [
   { key: "name", title: "Name", render: ({ name }) => <span className="font-medium">{name}</span> },
-  { key: "prefix", title: "Key", from: "sm", render: ({ key_prefix: prefix }) => <span className="font-mono text-xs text-muted">{prefix}…</span> },
+  {
+    key: "prefix",
+    title: "Key",
+    from: "sm",
+    render: ({ key_prefix: prefix }) => <span className="font-mono text-xs text-muted">{prefix}…</span>,
+  },
   { key: "status", title: "Status", render: ({ status }) => <StatusBadge of="apiKey" status={status} /> },
   {
     key: "scopes",

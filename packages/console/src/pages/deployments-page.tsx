@@ -34,7 +34,13 @@ function columnsFor(currentId: string | undefined): readonly Column<Deployment>[
       from: "md",
       render: ({ error }) => (error?.message === undefined ? null : <span className="text-xs text-bad">{error.message}</span>),
     },
-    { key: "size", title: "Source", from: "lg", align: "right", render: ({ deployment_source: source }) => bytesText(source.size_bytes ?? 0) },
+    {
+      key: "size",
+      title: "Source",
+      from: "lg",
+      align: "right",
+      render: ({ deployment_source: source }) => bytesText(source.size_bytes ?? 0),
+    },
     {
       key: "build",
       title: "Build",

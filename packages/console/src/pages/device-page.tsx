@@ -33,7 +33,16 @@ function AskForCode() {
         if (code.trim() !== "") setQuery({ code: code.trim().toUpperCase() });
       }}
     >
-      <TextField label="Code" hint="As the terminal shows it." placeholder="ABCD-EFGH" value={code} onChange={setCode} mono autoComplete="off" autoFocus />
+      <TextField
+        label="Code"
+        hint="As the terminal shows it."
+        placeholder="ABCD-EFGH"
+        value={code}
+        onChange={setCode}
+        mono
+        autoComplete="off"
+        autoFocus
+      />
       <Button type="submit" look="primary" className="mt-3 w-full">
         Go on
       </Button>

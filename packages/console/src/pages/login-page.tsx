@@ -97,8 +97,8 @@ export function LinkSent({ email, debugUrl }: { email?: string; debugUrl: string
     <div role="status" className="text-sm">
       <p className="font-medium">Look into your mail</p>
       <p className="mt-1 text-muted">
-        If {email === undefined || email === "" ? "the address" : <span className="text-ink">{email}</span>} has an account here, a link is on its way. It works
-        once, for 15 minutes.
+        If {email === undefined || email === "" ? "the address" : <span className="text-ink">{email}</span>} has an account here, a link is
+        on its way. It works once, for 15 minutes.
       </p>
       {debugUrl === undefined ? null : (
         <a href={debugUrl} className="mt-2 inline-block break-all text-accent underline">

@@ -42,7 +42,9 @@ export function MembersPage() {
                 rows={items}
                 columns={memberColumns(denied)}
                 keyOf={({ user_id: id }) => id}
-                actions={(member) => <RemoveMember member={member} reason={denied ?? (member.user_id === me?.user_id ? "This is you" : undefined)} />}
+                actions={(member) => (
+                  <RemoveMember member={member} reason={denied ?? (member.user_id === me?.user_id ? "This is you" : undefined)} />
+                )}
               />
             )}
           </ListState>
@@ -76,7 +78,8 @@ function memberColumns(denied: string | undefined): readonly Column<Member>[] {
 /** The role it had is sent along: a change that somebody else made meanwhile is not overwritten. */
 function RoleChoice({ member }: { member: Member }) {
   const change = useAction({
-    run: (role: Member["role"]) => call("members.update", { params: { userID: member.user_id }, body: { role, expected_role: member.role } }),
+    run: (role: Member["role"]) =>
+      call("members.update", { params: { userID: member.user_id }, body: { role, expected_role: member.role } }),
     refresh: [["members"], ["me"]],
     done: (_, role) => `${member.display_name} is now ${role}`,
   });

@@ -65,7 +65,10 @@ function Activity({ scope, deployment }: { scope: Scope; deployment: Deployment 
             </ListState>
           </Card>
           <Card title="Recent sessions" flush actions={<MoreLink href={paths.sessions(scope)} />}>
-            <ListState query={sessions} empty={<EmptyState title="No session yet">Start one with the button above, or with helmr session start.</EmptyState>}>
+            <ListState
+              query={sessions}
+              empty={<EmptyState title="No session yet">Start one with the button above, or with helmr session start.</EmptyState>}
+            >
               {(items) => <SessionTable scope={scope} sessions={items} />}
             </ListState>
           </Card>
@@ -100,7 +103,11 @@ function Counts({ scope }: { scope: Scope }) {
   const { data, error, refetch } = useQuery(runCountsQuery(scope));
   if (error && !data) return <ErrorState error={error} onRetry={() => void refetch()} />;
   return (
-    <div className="grid grid-cols-3 overflow-hidden rounded-lg border border-line bg-line shadow-card max-sm:gap-px sm:grid-cols-6 sm:gap-px" role="group" aria-label="Runs by status">
+    <div
+      className="grid grid-cols-3 overflow-hidden rounded-lg border border-line bg-line shadow-card max-sm:gap-px sm:grid-cols-6 sm:gap-px"
+      role="group"
+      aria-label="Runs by status"
+    >
       {tiles.map(({ status, label, tone }) => (
         <AppLink key={status} href={paths.runs(scope)} search={{ status }} className="bg-surface px-3.5 py-3 hover:bg-hover">
           <span className="flex items-center gap-1.5 text-xs text-muted">

@@ -127,7 +127,11 @@ function RunFacts({ scope, run }: { scope: Scope; run: Run }) {
           ["Session", <IdText key="session" id={run.session_id} href={paths.session(scope, run.session_id)} />],
           [
             "Deployment",
-            <AppLink key="version" href={paths.deployment(scope, run.deployment_id)} className="font-mono text-xs text-accent hover:underline">
+            <AppLink
+              key="version"
+              href={paths.deployment(scope, run.deployment_id)}
+              className="font-mono text-xs text-accent hover:underline"
+            >
               {run.deployment_version}
             </AppLink>,
           ],
@@ -161,14 +165,17 @@ function Failure({ event }: { event: RunEvent }) {
   const kind = member(event, "failure_kind");
   const detail = member(event, "detail") as { message?: unknown; exit_code?: unknown; stack?: unknown } | undefined;
   const message = detail?.message ?? member(event, "message");
-  const title = event.kind === "run.expired" ? "It waited in the queue for too long" : (failureTexts[String(kind)] ?? "It could not be run");
+  const title =
+    event.kind === "run.expired" ? "It waited in the queue for too long" : (failureTexts[String(kind)] ?? "It could not be run");
   return (
     <div role="alert" className="mb-4 flex items-start gap-3 rounded-lg border border-bad/30 bg-bad-soft px-3.5 py-3 text-sm">
       <TriangleAlert className="mt-0.5 size-4 shrink-0 text-bad" aria-hidden="true" />
       <div className="min-w-0">
         <p className="font-medium">
           {title}
-          {typeof detail?.exit_code === "number" ? <span className="font-normal text-muted"> with exit code {detail.exit_code}</span> : null}
+          {typeof detail?.exit_code === "number" ? (
+            <span className="font-normal text-muted"> with exit code {detail.exit_code}</span>
+          ) : null}
         </p>
         {typeof message === "string" ? <p className="mt-0.5 break-words whitespace-pre-wrap text-muted">{message}</p> : null}
         <p className="mt-1 font-mono text-2xs text-muted">{typeof kind === "string" ? kind : event.kind}</p>

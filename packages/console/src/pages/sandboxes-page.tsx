@@ -46,7 +46,12 @@ function SandboxCard({ sandbox }: { sandbox: Sandbox }) {
           ["Cores", floor ? floor.milli_cpu / 1_000 : "–"],
           ["Memory", floor ? bytesText(floor.memory_mib * 1024 * 1024) : "–"],
           ["Disk", sandbox.disk_floor_mib === 0 ? "as needed" : bytesText(sandbox.disk_floor_mib * 1024 * 1024)],
-          ["Workspace", <span key="path" className="font-mono text-xs">{sandbox.workspace_mount_path}</span>],
+          [
+            "Workspace",
+            <span key="path" className="font-mono text-xs">
+              {sandbox.workspace_mount_path}
+            </span>,
+          ],
           ["Image", <Digest key="image" digest={sandbox.image_digest} />],
           ["Fingerprint", <Digest key="print" digest={sandbox.fingerprint} />],
         ]}

@@ -36,7 +36,8 @@ const columns: readonly Column<Schedule>[] = [
     title: "When",
     render: ({ cron, timezone }) => (
       <span data-tip={`${cron} (${timezone})`}>
-        {cronText(cron) ?? <code className="font-mono text-xs">{cron}</code>} <span className="text-xs text-muted max-sm:hidden">{timezone}</span>
+        {cronText(cron) ?? <code className="font-mono text-xs">{cron}</code>}{" "}
+        <span className="text-xs text-muted max-sm:hidden">{timezone}</span>
       </span>
     ),
   },
@@ -46,7 +47,12 @@ const columns: readonly Column<Schedule>[] = [
     title: "",
     grow: true,
     from: "lg",
-    render: ({ last_error: error }) => (error === undefined ? null : <span data-tip={error} className="text-xs text-bad">{error}</span>),
+    render: ({ last_error: error }) =>
+      error === undefined ? null : (
+        <span data-tip={error} className="text-xs text-bad">
+          {error}
+        </span>
+      ),
   },
   { key: "last", title: "Last", from: "md", align: "right", render: (schedule) => <RelativeTime at={schedule.last_fire_at} /> },
   {
@@ -54,7 +60,8 @@ const columns: readonly Column<Schedule>[] = [
     title: "Next",
     from: "sm",
     align: "right",
-    render: (schedule) => (schedule.next_fire_at === undefined ? <span className="text-faint">–</span> : <RelativeTime at={schedule.next_fire_at} />),
+    render: (schedule) =>
+      schedule.next_fire_at === undefined ? <span className="text-faint">–</span> : <RelativeTime at={schedule.next_fire_at} />,
   },
 ];
 
@@ -119,10 +126,24 @@ function ScheduleActions({ scope, schedule, onEdit }: { scope: Scope; schedule: 
   };
   return (
     <>
-      <Button size="small" look="ghost" icon={schedule.active ? <Pause /> : <Play />} busy={toggle.busy} reason={reason} onClick={() => toggle.start()}>
+      <Button
+        size="small"
+        look="ghost"
+        icon={schedule.active ? <Pause /> : <Play />}
+        busy={toggle.busy}
+        reason={reason}
+        onClick={() => toggle.start()}
+      >
         <span className="max-md:sr-only">{schedule.active ? "Deactivate" : "Activate"}</span>
       </Button>
-      <Button size="small" look="ghost" icon={<Pencil />} reason={reason} onClick={() => onEdit(schedule)} aria-label={`Change schedule of ${schedule.task}`} />
+      <Button
+        size="small"
+        look="ghost"
+        icon={<Pencil />}
+        reason={reason}
+        onClick={() => onEdit(schedule)}
+        aria-label={`Change schedule of ${schedule.task}`}
+      />
       <Button
         size="small"
         look="ghost"

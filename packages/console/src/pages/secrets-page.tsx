@@ -83,5 +83,15 @@ function DeleteSecret({ scope, name, reason }: { scope: Scope; name: string; rea
     const detail = "Tasks that declare it cannot start until it is set again. Its value cannot be brought back.";
     if (await confirm({ title: `Delete ${name}?`, detail, action: "Delete secret" })) remove.start();
   };
-  return <Button size="small" look="ghost" icon={<Trash2 />} busy={remove.busy} reason={reason} aria-label={`Delete ${name}`} onClick={() => void ask()} />;
+  return (
+    <Button
+      size="small"
+      look="ghost"
+      icon={<Trash2 />}
+      busy={remove.busy}
+      reason={reason}
+      aria-label={`Delete ${name}`}
+      onClick={() => void ask()}
+    />
+  );
 }

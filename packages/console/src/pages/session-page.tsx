@@ -94,7 +94,11 @@ function SessionActions({ scope, session }: { scope: Scope; session: Session }) 
   const close = useAction({ run: () => call("sessions.close", { scope, params, body: {} }), refresh, done: "Session closed" });
   const cancel = useAction({ run: () => call("sessions.cancel", { scope, params, body: {} }), refresh, done: "Session cancelled" });
   const askClose = async () => {
-    const question = { title: "Close this session?", detail: "It takes no more input. Its records, runs and workspace stay.", action: "Close session" };
+    const question = {
+      title: "Close this session?",
+      detail: "It takes no more input. Its records, runs and workspace stay.",
+      action: "Close session",
+    };
     if (await confirm(question)) close.start();
   };
   const askCancel = async () => {
@@ -106,7 +110,13 @@ function SessionActions({ scope, session }: { scope: Scope; session: Session }) 
       <Button icon={<DoorClosed />} busy={close.busy} reason={sessionRule.close(session) ?? denied} onClick={() => void askClose()}>
         Close
       </Button>
-      <Button look="danger" icon={<CircleStop />} busy={cancel.busy} reason={sessionRule.cancel(session) ?? denied} onClick={() => void askCancel()}>
+      <Button
+        look="danger"
+        icon={<CircleStop />}
+        busy={cancel.busy}
+        reason={sessionRule.cancel(session) ?? denied}
+        onClick={() => void askCancel()}
+      >
         Cancel session
       </Button>
     </>
@@ -131,7 +141,9 @@ function Streams({ scope, session }: { scope: Scope; session: Session }) {
         <SkeletonRows rows={4} />
       ) : shown.length === 0 ? (
         <EmptyState title={streams.length === 0 ? "This task declares no streams" : "No record yet"}>
-          {streams.length === 0 ? "Declare some with streams in the task's project to talk with its runs." : "What goes in and what comes out is shown here."}
+          {streams.length === 0
+            ? "Declare some with streams in the task's project to talk with its runs."
+            : "What goes in and what comes out is shown here."}
         </EmptyState>
       ) : (
         <RecordList records={shown} />
@@ -145,7 +157,13 @@ function Streams({ scope, session }: { scope: Scope; session: Session }) {
   );
 }
 
-function StreamChoice({ streams, chosen }: { streams: readonly { id: string; name: string; direction: string; sequence: number }[]; chosen: string }) {
+function StreamChoice({
+  streams,
+  chosen,
+}: {
+  streams: readonly { id: string; name: string; direction: string; sequence: number }[];
+  chosen: string;
+}) {
   const setQuery = useSetQueryText();
   const options = [
     { value: "", label: "All streams" },
@@ -154,7 +172,15 @@ function StreamChoice({ streams, chosen }: { streams: readonly { id: string; nam
       label: `${direction === "input" ? "→" : "←"} ${name} (${sequence})`,
     })),
   ];
-  return <Select aria-label="Stream" className="h-7 w-auto text-xs" value={chosen} onChange={(stream) => setQuery({ stream })} options={options} />;
+  return (
+    <Select
+      aria-label="Stream"
+      className="h-7 w-auto text-xs"
+      value={chosen}
+      onChange={(stream) => setQuery({ stream })}
+      options={options}
+    />
+  );
 }
 
 function Turns({ scope, session }: { scope: Scope; session: Session }) {
@@ -177,7 +203,11 @@ function Turns({ scope, session }: { scope: Scope; session: Session }) {
 function Turn({ scope, turn }: { scope: Scope; turn: SessionRun }) {
   return (
     <li className="relative flex items-center gap-2.5 px-3.5 py-2 text-sm hover:bg-hover/60">
-      <AppLink href={paths.run(scope, turn.run_id)} className="font-medium before:absolute before:inset-0" aria-label={`Run of turn ${turn.turn_index + 1}`}>
+      <AppLink
+        href={paths.run(scope, turn.run_id)}
+        className="font-medium before:absolute before:inset-0"
+        aria-label={`Run of turn ${turn.turn_index + 1}`}
+      >
         {turn.turn_index + 1}
       </AppLink>
       <StatusBadge of="run" status={turn.status} />
@@ -208,7 +238,14 @@ function SessionFacts({ scope, session }: { scope: Scope; session: Session }) {
           ],
           ["Started", <RelativeTime key="at" at={session.created_at} />],
           session.expires_at === undefined ? undefined : ["Expires", <RelativeTime key="expires" at={session.expires_at} />],
-          session.external_id === undefined ? undefined : ["External id", <span key="external" className="font-mono text-xs">{session.external_id}</span>],
+          session.external_id === undefined
+            ? undefined
+            : [
+                "External id",
+                <span key="external" className="font-mono text-xs">
+                  {session.external_id}
+                </span>,
+              ],
         ]}
       />
       {tags.length === 0 ? null : (

@@ -40,7 +40,11 @@ export function SessionsPage() {
       />
       <FilterBar>
         <SelectFilter name="status" label="Status" options={statuses} />
-        <SelectFilter name="task" label="Task" options={[{ value: "", label: "Any task" }, ...taskIds.map((id) => ({ value: id, label: id }))]} />
+        <SelectFilter
+          name="task"
+          label="Task"
+          options={[{ value: "", label: "Any task" }, ...taskIds.map((id) => ({ value: id, label: id }))]}
+        />
         <TextFilter name="external" label="External id" mono />
       </FilterBar>
       <Card flush>
@@ -56,7 +60,9 @@ export function SessionsPage() {
             <>
               <SessionTable scope={scope} sessions={items} />
               {items.length === limit ? (
-                <p className="border-t border-line px-3.5 py-2 text-xs text-muted">The {limit} that changed last. Filters find older ones.</p>
+                <p className="border-t border-line px-3.5 py-2 text-xs text-muted">
+                  The {limit} that changed last. Filters find older ones.
+                </p>
               ) : null}
             </>
           )}

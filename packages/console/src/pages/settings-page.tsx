@@ -81,7 +81,13 @@ const columns: readonly Column<Environment>[] = [
     ),
   },
   { key: "slug", title: "Slug", render: ({ slug }) => <span className="font-mono text-xs text-muted">{slug}</span> },
-  { key: "gap", title: "", grow: true, from: "sm", render: ({ is_default: isDefault }) => (isDefault ? <span className="text-xs text-muted">default</span> : null) },
+  {
+    key: "gap",
+    title: "",
+    grow: true,
+    from: "sm",
+    render: ({ is_default: isDefault }) => (isDefault ? <span className="text-xs text-muted">default</span> : null),
+  },
   { key: "id", title: "Id", from: "md", render: ({ id }) => <IdText id={id} /> },
 ];
 
@@ -105,13 +111,24 @@ function Environments({ project }: { project: Project }) {
         keyOf={({ id }) => id}
         actions={(environment) => (
           <>
-            <Button size="small" look="ghost" icon={<Pencil />} reason={denied} aria-label={`Change ${environment.name}`} onClick={() => setEditing(environment)} />
+            <Button
+              size="small"
+              look="ghost"
+              icon={<Pencil />}
+              reason={denied}
+              aria-label={`Change ${environment.name}`}
+              onClick={() => setEditing(environment)}
+            />
             <DeleteEnvironment project={project} environment={environment} denied={denied} />
           </>
         )}
       />
       {editing === undefined ? null : (
-        <EnvironmentDialog project={project} {...(editing === "new" ? {} : { environment: editing })} onClose={() => setEditing(undefined)} />
+        <EnvironmentDialog
+          project={project}
+          {...(editing === "new" ? {} : { environment: editing })}
+          onClose={() => setEditing(undefined)}
+        />
       )}
     </Card>
   );
@@ -129,7 +146,8 @@ function DeleteEnvironment({ project, environment, denied }: { project: Project;
   });
   const ask = async () => {
     const detail = "Everything in it goes with it: sessions, runs, deployments, workspaces, secrets and keys.";
-    if (await confirm({ title: `Delete ${environment.name}?`, detail, action: "Delete environment", typed: environment.slug })) remove.start();
+    if (await confirm({ title: `Delete ${environment.name}?`, detail, action: "Delete environment", typed: environment.slug }))
+      remove.start();
   };
   const reason = denied ?? (isFixedEnvironment(environment) ? "Production and staging stay as long as the project" : undefined);
   return (

@@ -42,8 +42,18 @@ function LoadedTask({ scope, task }: { scope: Scope; task: DeploymentTask }) {
             <Facts
               columns={1}
               items={[
-                ["Declared in", <span key="file" className="font-mono text-xs">{task.file_path ?? "–"}</span>],
-                ["Export", <span key="name" className="font-mono text-xs">{task.export_name ?? "–"}</span>],
+                [
+                  "Declared in",
+                  <span key="file" className="font-mono text-xs">
+                    {task.file_path ?? "–"}
+                  </span>,
+                ],
+                [
+                  "Export",
+                  <span key="name" className="font-mono text-xs">
+                    {task.export_name ?? "–"}
+                  </span>,
+                ],
                 ["Queue", `${task.queue_name ?? "–"}${task.concurrency_limit === undefined ? "" : `, ${task.concurrency_limit} at once`}`],
               ]}
             />

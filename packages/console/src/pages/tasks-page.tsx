@@ -23,7 +23,12 @@ const columns: readonly Column<DeploymentTask>[] = [
       </span>
     ),
   },
-  { key: "queue", title: "Queue", from: "md", render: ({ queue_name: queue }) => <span className="font-mono text-xs">{queue ?? "–"}</span> },
+  {
+    key: "queue",
+    title: "Queue",
+    from: "md",
+    render: ({ queue_name: queue }) => <span className="font-mono text-xs">{queue ?? "–"}</span>,
+  },
   { key: "limit", title: "At once", from: "md", align: "right", render: ({ concurrency_limit: limit }) => limit ?? "any" },
   { key: "ttl", title: "Queue limit", align: "right", from: "lg", render: ({ ttl }) => ttl ?? "–" },
 ];
@@ -45,7 +50,13 @@ export function TasksPage() {
           }
         >
           {(items) => (
-            <Table label="Tasks" rows={items} columns={columns} keyOf={({ id }) => id} hrefOf={({ task_id: id }) => paths.task(scope, id)} />
+            <Table
+              label="Tasks"
+              rows={items}
+              columns={columns}
+              keyOf={({ id }) => id}
+              hrefOf={({ task_id: id }) => paths.task(scope, id)}
+            />
           )}
         </ListState>
       </Card>

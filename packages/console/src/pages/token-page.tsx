@@ -44,13 +44,18 @@ function LoadedToken({ scope, token }: { scope: Scope; token: Token }) {
             <CompleteTokenForm scope={scope} tokenId={token.id} />
           </Card>
         ) : (
-          <Card title="Data">{data === undefined ? <p className="text-sm text-muted">There is none.</p> : <JsonTree value={data} label="Data" />}</Card>
+          <Card title="Data">
+            {data === undefined ? <p className="text-sm text-muted">There is none.</p> : <JsonTree value={data} label="Data" />}
+          </Card>
         )}
         <Card title="About">
           <Facts
             items={[
               ["Id", <IdText key="id" id={token.id} />],
-              [token.status === "pending" ? "Expires" : "Expiry", token.timeout_at === null ? "never" : <RelativeTime key="at" at={token.timeout_at} />],
+              [
+                token.status === "pending" ? "Expires" : "Expiry",
+                token.timeout_at === null ? "never" : <RelativeTime key="at" at={token.timeout_at} />,
+              ],
               tags.length === 0
                 ? undefined
                 : [

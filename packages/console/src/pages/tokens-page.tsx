@@ -20,7 +20,12 @@ import { type Column, Table } from "../ui/table.tsx";
 import { jsonPreview } from "../util/json-text.ts";
 import { paths } from "../util/paths.ts";
 
-const statusNames: Record<Token["status"], string> = { pending: "Pending", completed: "Completed", expired: "Expired", cancelled: "Cancelled" };
+const statusNames: Record<Token["status"], string> = {
+  pending: "Pending",
+  completed: "Completed",
+  expired: "Expired",
+  cancelled: "Cancelled",
+};
 const statuses = [{ value: "", label: "Any status" }, ...Object.entries(statusNames).map(([value, label]) => ({ value, label }))];
 
 const columns: readonly Column<Token>[] = [
@@ -45,7 +50,12 @@ const columns: readonly Column<Token>[] = [
     from: "md",
     render: ({ data }) => <span className="font-mono text-xs text-muted">{data === undefined ? "" : jsonPreview(data, 120)}</span>,
   },
-  { key: "timeout", title: "Expires", align: "right", render: (token) => (token.timeout_at === null ? "never" : <RelativeTime at={token.timeout_at} />) },
+  {
+    key: "timeout",
+    title: "Expires",
+    align: "right",
+    render: (token) => (token.timeout_at === null ? "never" : <RelativeTime at={token.timeout_at} />),
+  },
 ];
 
 export function TokensPage() {
@@ -81,10 +91,19 @@ export function TokensPage() {
                 <Table label="Tokens" rows={tokens} columns={columns} keyOf={({ id }) => id} hrefOf={({ id }) => paths.token(scope, id)} />
                 {next !== undefined || cursor !== undefined ? (
                   <div className="flex justify-between border-t border-line px-3.5 py-2">
-                    <Button size="small" look="ghost" reason={cursor === undefined ? "This is the first page" : undefined} onClick={() => setQuery({ cursor: "" })}>
+                    <Button
+                      size="small"
+                      look="ghost"
+                      reason={cursor === undefined ? "This is the first page" : undefined}
+                      onClick={() => setQuery({ cursor: "" })}
+                    >
                       First page
                     </Button>
-                    <Button size="small" reason={next === undefined ? "This is the last page" : undefined} onClick={() => setQuery({ cursor: next ?? "" })}>
+                    <Button
+                      size="small"
+                      reason={next === undefined ? "This is the last page" : undefined}
+                      onClick={() => setQuery({ cursor: next ?? "" })}
+                    >
                       Next page
                     </Button>
                   </div>

@@ -120,7 +120,13 @@ function WorkspaceActions({ scope, workspace }: { scope: Scope; workspace: Works
       <Button icon={<Square />} busy={stop.busy} reason={denied} onClick={() => void askStop()}>
         Stop
       </Button>
-      <Button look="danger" icon={<Trash2 />} busy={remove.busy} reason={workspaceRule.delete(workspace) ?? denied} onClick={() => void askDelete()}>
+      <Button
+        look="danger"
+        icon={<Trash2 />}
+        busy={remove.busy}
+        reason={workspaceRule.delete(workspace) ?? denied}
+        onClick={() => void askDelete()}
+      >
         Delete
       </Button>
     </>

@@ -20,7 +20,11 @@ import { type Column, Table } from "../ui/table.tsx";
 import { paths } from "../util/paths.ts";
 
 const columns: readonly Column<Workspace>[] = [
-  { key: "id", title: "Workspace", render: ({ id, external_id: name }) => <span className="font-mono text-xs">{name ?? shortId(id)}</span> },
+  {
+    key: "id",
+    title: "Workspace",
+    render: ({ id, external_id: name }) => <span className="font-mono text-xs">{name ?? shortId(id)}</span>,
+  },
   { key: "state", title: "State", render: ({ state }) => <StatusBadge of="workspace" status={state} /> },
   { key: "sandbox", title: "Sandbox", from: "sm", render: ({ sandbox_id: sandbox }) => sandbox },
   { key: "dirty", title: "Content", from: "md", render: ({ dirty_state: dirty }) => <StatusBadge of="dirty" status={dirty} /> },
@@ -73,7 +77,13 @@ export function WorkspacesPage() {
           }
         >
           {(items) => (
-            <Table label="Workspaces" rows={items} columns={columns} keyOf={({ id }) => id} hrefOf={({ id }) => paths.workspace(scope, id)} />
+            <Table
+              label="Workspaces"
+              rows={items}
+              columns={columns}
+              keyOf={({ id }) => id}
+              hrefOf={({ id }) => paths.workspace(scope, id)}
+            />
           )}
         </ListState>
       </Card>

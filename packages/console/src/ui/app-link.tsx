@@ -19,5 +19,5 @@ export interface AppLinkProps {
 export function AppLink({ href = ".", search, ...rest }: AppLinkProps) {
   // The router's types know routes, not addresses.
   const props = { ...rest, to: href, ...(search === undefined ? {} : { search }) } as unknown as LinkComponentProps;
-  return <Link {...props} activeProps={undefined as never} />;
+  return <Link {...props} activeProps={undefined} />;
 }

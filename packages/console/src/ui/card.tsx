@@ -1,7 +1,13 @@
 import type { ReactNode } from "react";
 import { classes } from "./classes.ts";
 
-export function Card({ title, actions, children, flush = false, className }: {
+export function Card({
+  title,
+  actions,
+  children,
+  flush = false,
+  className,
+}: {
   title?: ReactNode;
   actions?: ReactNode;
   children: ReactNode;

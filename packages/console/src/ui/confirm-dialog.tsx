@@ -20,7 +20,12 @@ export function ConfirmDialog({ question, onAnswer }: { question: Question; onAn
           {wanted === undefined ? null : (
             <label className="mt-3 block text-xs text-muted">
               Type <span className="font-mono font-medium text-ink">{wanted}</span> to go on
-              <input className={`${inputClasses} mt-1`} value={typed} onChange={(event) => setTyped(event.target.value)} autoComplete="off" />
+              <input
+                className={`${inputClasses} mt-1`}
+                value={typed}
+                onChange={(event) => setTyped(event.target.value)}
+                autoComplete="off"
+              />
             </label>
           )}
           <div className="mt-4 flex justify-end gap-2">

@@ -23,7 +23,10 @@ export function CopyButton({ text, label = "Copy", className }: { text: string; 
         event.stopPropagation();
         void copy();
       }}
-      className={classes("inline-flex size-6 shrink-0 items-center justify-center rounded text-faint hover:bg-hover hover:text-ink", className)}
+      className={classes(
+        "inline-flex size-6 shrink-0 items-center justify-center rounded text-faint hover:bg-hover hover:text-ink",
+        className,
+      )}
     >
       {copied ? <Check className="size-3.5 text-good" /> : <Copy className="size-3.5" />}
     </button>

@@ -6,7 +6,7 @@ import { IconButton } from "./button.tsx";
 
 export interface DialogProps {
   open: boolean;
-  onOpenChange(open: boolean): void;
+  onOpenChange: (open: boolean) => void;
   title: string;
   description?: ReactNode;
   wide?: boolean;
@@ -28,7 +28,9 @@ export function Dialog({ open, onOpenChange, title, description, wide = false, c
           <header className="flex items-start gap-3 border-b border-line px-4 py-3">
             <div className="min-w-0 grow">
               <Radix.Title className="text-base font-semibold">{title}</Radix.Title>
-              {description === undefined ? null : <Radix.Description className="mt-0.5 text-sm text-muted">{description}</Radix.Description>}
+              {description === undefined ? null : (
+                <Radix.Description className="mt-0.5 text-sm text-muted">{description}</Radix.Description>
+              )}
             </div>
             <Radix.Close asChild>
               <IconButton label="Close">

@@ -48,11 +48,21 @@ export function Field({ label, hint, error, optional, children }: FieldFrame & {
 
 export interface TextFieldProps extends Omit<ComponentProps<"input">, "onChange" | "value"> {
   value: string;
-  onChange(value: string): void;
+  onChange: (value: string) => void;
   mono?: boolean;
 }
 
-export function TextField({ label, hint, error, optional, value, onChange, mono = false, className, ...rest }: FieldFrame & TextFieldProps) {
+export function TextField({
+  label,
+  hint,
+  error,
+  optional,
+  value,
+  onChange,
+  mono = false,
+  className,
+  ...rest
+}: FieldFrame & TextFieldProps) {
   return (
     <Field label={label} hint={hint} error={error} {...(optional ? { optional } : {})}>
       {(described) => (
@@ -94,7 +104,11 @@ export function Select({
   options,
   className,
   ...rest
-}: Omit<ComponentProps<"select">, "onChange" | "value"> & { value: string; onChange: (value: string) => void; options: readonly Option[] }) {
+}: Omit<ComponentProps<"select">, "onChange" | "value"> & {
+  value: string;
+  onChange: (value: string) => void;
+  options: readonly Option[];
+}) {
   return (
     <select {...rest} value={value} onChange={(event) => onChange(event.target.value)} className={classes(inputClasses, "pr-7", className)}>
       {options.map((option) => (
@@ -106,10 +120,25 @@ export function Select({
   );
 }
 
-export function Checkbox({ label, checked, onChange, hint }: { label: string; checked: boolean; onChange: (checked: boolean) => void; hint?: string }) {
+export function Checkbox({
+  label,
+  checked,
+  onChange,
+  hint,
+}: {
+  label: string;
+  checked: boolean;
+  onChange: (checked: boolean) => void;
+  hint?: string;
+}) {
   return (
     <label className="flex items-start gap-2 text-sm">
-      <input type="checkbox" checked={checked} onChange={(event) => onChange(event.target.checked)} className="mt-0.5 size-3.5 accent-accent" />
+      <input
+        type="checkbox"
+        checked={checked}
+        onChange={(event) => onChange(event.target.checked)}
+        className="mt-0.5 size-3.5 accent-accent"
+      />
       <span>
         {label}
         {hint === undefined ? null : <span className="block text-xs text-muted">{hint}</span>}

@@ -4,7 +4,7 @@ import { Field, type FieldFrame, inputClasses } from "./field.tsx";
 
 export interface JsonFieldProps extends FieldFrame {
   value: string;
-  onChange(value: string): void;
+  onChange: (value: string) => void;
   rows?: number;
   placeholder?: string;
   /** Anything is right: what is no JSON is a text. */

@@ -12,12 +12,20 @@ export interface MenuTriggerProps {
   "aria-haspopup": "menu";
   "aria-expanded": boolean;
   "aria-controls": string;
-  ref(element: HTMLButtonElement | null): void;
-  onClick(): void;
-  onKeyDown(event: KeyboardEvent): void;
+  ref: (element: HTMLButtonElement | null) => void;
+  onClick: () => void;
+  onKeyDown: (event: KeyboardEvent) => void;
 }
 
-export function Menu({ trigger, label, children }: { trigger(props: MenuTriggerProps): ReactNode; label: string; children: ReactNode }) {
+export function Menu({
+  trigger,
+  label,
+  children,
+}: {
+  trigger: (props: MenuTriggerProps) => ReactNode;
+  label: string;
+  children: ReactNode;
+}) {
   const id = useId();
   const button = useRef<HTMLButtonElement>(null);
   const panel = useRef<HTMLDivElement>(null);
@@ -91,7 +99,9 @@ function moveFocus(event: KeyboardEvent<HTMLDivElement>, hide: () => void): void
   else if (event.key === "End") focus(-1);
   else if (event.key === "Tab") hide();
   else if (/^\S$/.test(event.key) && !event.ctrlKey && !event.metaKey) {
-    const next = [...items.slice(at + 1), ...items].find((item) => item.textContent.trim().toLowerCase().startsWith(event.key.toLowerCase()));
+    const next = [...items.slice(at + 1), ...items].find((item) =>
+      item.textContent.trim().toLowerCase().startsWith(event.key.toLowerCase()),
+    );
     next?.focus();
   }
 }

@@ -10,8 +10,8 @@ interface Notice {
 }
 
 export interface Notify {
-  done(text: string): void;
-  failed(text: string): void;
+  done: (text: string) => void;
+  failed: (text: string) => void;
 }
 
 const NoticeContext = createContext<Notify>({ done: () => undefined, failed: () => undefined });
@@ -35,7 +35,12 @@ export function NoticeProvider({ children }: { children: ReactNode }) {
   return (
     <NoticeContext.Provider value={notify}>
       {children}
-      <div role="region" aria-label="Notices" aria-live="polite" className="pointer-events-none fixed right-3 bottom-3 left-3 z-70 flex flex-col items-end gap-2">
+      <div
+        role="region"
+        aria-label="Notices"
+        aria-live="polite"
+        className="pointer-events-none fixed right-3 bottom-3 left-3 z-70 flex flex-col items-end gap-2"
+      >
         {notices.map((notice) => (
           <NoticeCard key={notice.id} notice={notice} onClose={close} />
         ))}

@@ -5,7 +5,7 @@ import { classes } from "./classes.ts";
 export interface Column<Row> {
   key: string;
   title: string;
-  render(row: Row): ReactNode;
+  render: (row: Row) => ReactNode;
   /** From which width on it is shown; the first columns should always be. */
   from?: "sm" | "md" | "lg";
   align?: "right";
@@ -19,10 +19,10 @@ export interface TableProps<Row> {
   label: string;
   rows: readonly Row[];
   columns: readonly Column<Row>[];
-  keyOf(row: Row): string;
+  keyOf: (row: Row) => string;
   /** The whole row is a link; the first column holds it for keyboards and screen readers. */
-  hrefOf?(row: Row): string;
-  actions?(row: Row): ReactNode;
+  hrefOf?: (row: Row) => string;
+  actions?: (row: Row) => ReactNode;
 }
 
 export function Table<Row>({ label, rows, columns, keyOf, hrefOf, actions }: TableProps<Row>) {
@@ -51,7 +51,10 @@ export function Table<Row>({ label, rows, columns, keyOf, hrefOf, actions }: Tab
                 {columns.map((column, index) => (
                   <td key={column.key} className={classes(cellClasses(column), "h-10")}>
                     {index === 0 && href !== undefined ? (
-                      <AppLink href={href} className="before:absolute before:inset-0 focus-visible:outline-none focus-visible:before:outline-2 focus-visible:before:-outline-offset-2 focus-visible:before:outline-[var(--focus)]">
+                      <AppLink
+                        href={href}
+                        className="before:absolute before:inset-0 focus-visible:outline-none focus-visible:before:outline-2 focus-visible:before:-outline-offset-2 focus-visible:before:outline-[var(--focus)]"
+                      >
                         {column.render(row)}
                       </AppLink>
                     ) : (
@@ -74,5 +77,10 @@ export function Table<Row>({ label, rows, columns, keyOf, hrefOf, actions }: Tab
 }
 
 function cellClasses<Row>({ from, align, grow }: Column<Row>): string {
-  return classes("px-3.5 py-1.5", from && shown[from], align === "right" && "text-right", grow ? "w-full max-w-0 truncate" : "whitespace-nowrap");
+  return classes(
+    "px-3.5 py-1.5",
+    from && shown[from],
+    align === "right" && "text-right",
+    grow ? "w-full max-w-0 truncate" : "whitespace-nowrap",
+  );
 }

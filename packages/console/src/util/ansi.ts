@@ -50,8 +50,10 @@ function styled(before: Omit<AnsiPart, "text">, codes: string): Omit<AnsiPart, "
     else if (code === 2) style.dim = true;
     else if (code === 3) style.italic = true;
     else if (code === 4) style.underline = true;
-    else if (code === 22) delete style.bold, delete style.dim;
-    else if (code === 23) delete style.italic;
+    else if (code === 22) {
+      delete style.bold;
+      delete style.dim;
+    } else if (code === 23) delete style.italic;
     else if (code === 24) delete style.underline;
     else if (code === 39) delete style.color;
     else if (code >= 30 && code <= 37) style.color = code - 30;

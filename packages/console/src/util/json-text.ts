@@ -14,7 +14,10 @@ export function parseJsonText(text: string): ParsedJson {
 }
 
 function placed(message: string, text: string): string {
-  const reason = message.replace(/^JSON\.parse: /, "").replace(/,? ?(\.\.\..*)?is not valid JSON$/, "").replace(/ in JSON/, "");
+  const reason = message
+    .replace(/^JSON\.parse: /, "")
+    .replace(/,? ?(\.\.\..*)?is not valid JSON$/, "")
+    .replace(/ in JSON/, "");
   if (/line \d+ column \d+/.test(reason)) return reason;
   const position = /position (\d+)/.exec(reason)?.[1];
   if (position === undefined) return reason === "" ? "This is not JSON" : reason;

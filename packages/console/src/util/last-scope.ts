@@ -32,7 +32,11 @@ interface Listed {
 /** The remembered environment if it still exists, else the default one, else any. */
 export function startScope(projects: readonly Listed[], remembered: Scope | undefined): Scope | undefined {
   const all = projects.flatMap((project) =>
-    (project.environments ?? []).map((environment) => ({ project, environment, scope: { project: project.slug, environment: environment.slug } })),
+    (project.environments ?? []).map((environment) => ({
+      project,
+      environment,
+      scope: { project: project.slug, environment: environment.slug },
+    })),
   );
   const found =
     all.find(({ scope }) => scope.project === remembered?.project && scope.environment === remembered.environment) ??

@@ -30,7 +30,11 @@ test("old lines are dropped in blocks and counted", () => {
 test("filters go on where they stopped, and begin again after a drop", () => {
   const buffer = new LogBuffer({ linesMax: 100 });
   const errors = new FilteredLines({ streams: new Set(["stderr"]), text: "bad" });
-  buffer.append([record(1, "bad"), record(2, "\u001b[31mBad\u001b[0m thing", { stream: "stderr" }), record(3, "good", { stream: "stderr" })]);
+  buffer.append([
+    record(1, "bad"),
+    record(2, "\u001b[31mBad\u001b[0m thing", { stream: "stderr" }),
+    record(3, "good", { stream: "stderr" }),
+  ]);
   expect(errors.update(buffer)).toEqual([1]);
   buffer.append([record(4, "bad again", { stream: "stderr" })]);
   expect(errors.update(buffer)).toEqual([1, 3]);

@@ -96,7 +96,13 @@ export class FilteredLines {
 }
 
 /** Which rows to draw of a list of equal rows. */
-export function windowOf({ rows, rowHeight, top, height, overscan = 20 }: {
+export function windowOf({
+  rows,
+  rowHeight,
+  top,
+  height,
+  overscan = 20,
+}: {
   rows: number;
   rowHeight: number;
   top: number;

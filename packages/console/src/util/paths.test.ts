@@ -3,7 +3,9 @@ import { paths } from "./paths.ts";
 
 test("every address of the console", () => {
   const scope = { project: "shop", environment: "production" };
-  const all = Object.fromEntries(Object.entries(paths).map(([name, path]) => [name, (path as (...parts: unknown[]) => string)(scope, "a/b")]));
+  const all = Object.fromEntries(
+    Object.entries(paths).map(([name, path]) => [name, (path as (...parts: unknown[]) => string)(scope, "a/b")]),
+  );
   expect(all).toMatchInlineSnapshot(`
     {
       "apiKeys": "/p/shop/production/api-keys",

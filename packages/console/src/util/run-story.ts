@@ -124,7 +124,9 @@ function waitsOf({ events }: RunStory, attempt: Attempt & { start: number }): Sp
     const end = events.find(({ kind, ...other }) => kind !== "run_wait.created" && member(other, "run_wait_id") === id);
     const to = end ? Date.parse(end.at) : attempt.to;
     const detail = end?.kind === "run_wait.timed_out" ? "timed out" : end ? "answered" : to === undefined ? "waiting" : "cancelled";
-    return [{ key: `wait-${id}`, label: waitLabel(event), detail, depth: 1, tone: detail === "timed out" ? "expired" : "waiting", from: at, to }];
+    return [
+      { key: `wait-${id}`, label: waitLabel(event), detail, depth: 1, tone: detail === "timed out" ? "expired" : "waiting", from: at, to },
+    ];
   });
 }
 
@@ -132,7 +134,8 @@ function waitsOf({ events }: RunStory, attempt: Attempt & { start: number }): Sp
 export function waitLabel({ attributes }: Pick<RunEvent, "attributes">): string {
   const kind = member({ attributes }, "kind");
   const params = member({ attributes }, "params");
-  if (kind === "stream") return `Input ${String(member({ attributes: params }, "stream") ?? "")}`.trim();
+  const stream = member({ attributes: params }, "stream");
+  if (kind === "stream") return typeof stream === "string" ? `Input ${stream}` : "Input";
   return kind === "token" ? "Token" : kind === "timer" ? "Timer" : "Wait";
 }
 

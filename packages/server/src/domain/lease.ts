@@ -14,7 +14,6 @@ import type { Transitions } from "./transitions.ts";
 export const leaseStates = ["held", "released", "expired", "fenced"] as const;
 export type LeaseState = (typeof leaseStates)[number];
 export const leaseKinds = ["run", "build", "mount"] as const;
-export type LeaseKind = (typeof leaseKinds)[number];
 
 export const leaseTransitions = {
   release: { from: ["held"], to: "released" },

@@ -12,7 +12,7 @@ import {
   waitSuspensions,
 } from "./wait.ts";
 import { workerStates, workerTransitions } from "./worker.ts";
-import { decideCommit, liveMountStates, mountStates, mountTransitions } from "./workspace.ts";
+import { decideCommit, liveMountStates, mountStates, mountTransitions, workspaceStates, workspaceTransitions } from "./workspace.ts";
 
 describe("transition tables", () => {
   test.each([
@@ -22,6 +22,7 @@ describe("transition tables", () => {
     ["suspension", suspensionTransitions, waitSuspensions],
     ["worker", workerTransitions, workerStates],
     ["mount", mountTransitions, mountStates],
+    ["workspace", workspaceTransitions, workspaceStates],
   ] as const)("%s names every state of its union", (_name, table, states) => {
     expect(statesOf<string>(table).sort()).toEqual([...states].sort());
   });

@@ -15,9 +15,6 @@
 export const gates = ["delayed", "workspace", "lane", "open"] as const;
 export type Gate = (typeof gates)[number];
 
-/** Behind these gates a run has passed the one of its workspace. */
-export const admittedGates = ["lane", "open"] as const satisfies readonly Gate[];
-
 export function laneOf(environmentId: string, queue: string, concurrencyKey: string | null): string {
   return concurrencyKey === null ? `${environmentId}/${queue}` : `${environmentId}/${queue}/${concurrencyKey}`;
 }

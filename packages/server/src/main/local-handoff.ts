@@ -30,7 +30,7 @@ export async function handOff(config: Config, { accounts, telemetry }: Parts): P
   };
   await write();
   const refresh = () => {
-    write().catch((error: unknown) => telemetry.emit("database_connection_lost", { error: error as Error }));
+    write().catch((error: unknown) => telemetry.emit("database_connection_lost", { error: error }));
   };
   process.on("SIGUSR2", refresh);
   return () => void process.off("SIGUSR2", refresh);

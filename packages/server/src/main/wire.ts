@@ -115,9 +115,12 @@ export async function serveFront(config: Config, parts: Parts, more: FrontOption
 
 export function startDispatcher(parts: Parts, more: readonly Reconciler[] = []): RunningLoops {
   const leadership = openLeads(parts.engine.db, (loop, leads) => parts.telemetry.emit("leadership", { loop, leads }));
-  return startLoops([...engineReconcilers(parts.engine), ...sessionReconcilers(parts.engine), ...accountReconcilers(parts.accounts), ...more], {
-    hints: parts.engine.hints,
-    leadership,
-    telemetry: parts.telemetry,
-  });
+  return startLoops(
+    [...engineReconcilers(parts.engine), ...sessionReconcilers(parts.engine), ...accountReconcilers(parts.accounts), ...more],
+    {
+      hints: parts.engine.hints,
+      leadership,
+      telemetry: parts.telemetry,
+    },
+  );
 }

@@ -1,5 +1,5 @@
 /** Deployments, their tasks, sandboxes and events as they are read. */
-import { type EngineContext, topic } from "../engine-context.ts";
+import { type EngineContext } from "../engine-context.ts";
 import { notFound, type Refusal } from "../outcome.ts";
 import {
   deploymentCurrent,
@@ -49,8 +49,6 @@ export async function readDeploymentEvents(
   const rows = await deploymentEvents(db, id, after, limit + 1);
   return { rows: rows.slice(0, limit), more: rows.length > limit };
 }
-
-export const deploymentTopic = topic.deployment;
 
 export const listTasks = ({ db }: EngineContext, environmentId: string) => deploymentCurrentTasks(db, environmentId, null);
 

@@ -18,6 +18,7 @@ const query = (id: string, over: object = {}) => ({
   direction: "output" as const,
   stream: "answers",
   after: 0,
+  limit: 100,
   correlationId: undefined,
   ...over,
 });

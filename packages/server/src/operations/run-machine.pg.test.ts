@@ -84,7 +84,12 @@ async function compare(model: Model): Promise<void> {
     [ids],
   );
   const expected = model.runs.map(({ id, state, outcome, attempt, lostStarts, session, delayed }) => ({
-    ...{ id, state, outcome, attempt, session, delayed },
+    id,
+    state,
+    outcome,
+    attempt,
+    session,
+    delayed,
     lost_starts: lostStarts,
   }));
   expect(stored).toEqual(expected);
@@ -162,9 +167,17 @@ const start = (task: Task, shared: number | null): Command =>
     const { run, session } = await engine.start({ task_id: task, ...(known ? { workspace_id: known.id } : {}) });
     if (!known) model.workspaces.push({ id: session.workspace_id, head: null });
     model.runs.push({
-      ...{ id: run.id, sessionId: session.id, task },
+      id: run.id,
+      sessionId: session.id,
+      task,
       workspace: known && shared !== null ? shared : model.workspaces.length - 1,
-      ...{ state: "queued", outcome: null, session: "open", attempt: 1, delayed: false, lostStarts: 0, call: undefined },
+      state: "queued",
+      outcome: null,
+      session: "open",
+      attempt: 1,
+      delayed: false,
+      lostStarts: 0,
+      call: undefined,
     });
   });
 

@@ -22,7 +22,9 @@ test("an outcome too large for a push comes with the next renewal", async () => 
   await wait(program, 0);
   await sessions.append(program.sessionId, { data: "x".repeat(sessionLimits.eventPayloadBytesMax) });
   expect(await directives(program)).toEqual([]);
-  expect(await directives(program, [1])).toMatchObject([{ type: "wait.resolved", call_id: 1, outcome: { status: "completed", record: { sequence: 1 } } }]);
+  expect(await directives(program, [1])).toMatchObject([
+    { type: "wait.resolved", call_id: 1, outcome: { status: "completed", record: { sequence: 1 } } },
+  ]);
   // In the timeline it is named, not repeated.
   expect((await sessions.timeline(program.runId)).at(-1)).toMatchObject({
     kind: "run_wait.completed",
@@ -38,7 +40,9 @@ test("a program with many waits behind it is told of the latest only", async () 
   }
   const told = await directives(program);
   expect(told).toHaveLength(sessionLimits.pushedOutcomesMax);
-  expect(told.map((directive) => (directive.type === "wait.resolved" ? directive.call_id : 0)).sort((left, right) => left - right)[0]).toBe(5);
+  expect(told.map((directive) => (directive.type === "wait.resolved" ? directive.call_id : 0)).sort((left, right) => left - right)[0]).toBe(
+    5,
+  );
 });
 
 test("what was answered at once is not told again, and another lease hears nothing", async () => {

@@ -89,8 +89,3 @@ async function apply(client: pg.Client, migration: Migration): Promise<void> {
     throw new MigrationError(`Migration ${migration.name} failed: ${(cause as Error).message}`, { cause });
   }
 }
-
-export async function isMigrated(query: (sql: string) => Promise<{ name: string }[]>, migrations: Migration[]): Promise<boolean> {
-  const names = new Set((await query("select name from schema_migrations")).map((row) => row.name));
-  return migrations.every((migration) => names.has(migration.name));
-}

@@ -69,12 +69,6 @@ export function eventParams(run: EventSubject, events: readonly NewRunEvent[]): 
   };
 }
 
-const append = statement<EventParams>(
-  "run_event_append",
-  `with appended as (${eventInsert} returning 1)
-   update runs set event_seq = event_seq + (select count(*) from appended) where id = $run_id`,
-);
-
 const list = statement<{ run_id: string; after: number; row_limit: number }, RunEventRow>(
   "run_event_list",
   `select e.seq, e.kind, e.category, e.severity, e.source, e.redaction, e.attributes, e.lease_id, e.attempt_id, e.attempt_number, e.occurred_at, e.created_at,
@@ -82,8 +76,5 @@ const list = statement<{ run_id: string; after: number; row_limit: number }, Run
      from run_events e where e.run_id = $run_id and e.seq > $after order by e.seq limit $row_limit`,
 );
 
-/** For operations that append without changing the run otherwise; the run is locked. */
-export const runEventAppend = (tx: Queryable, run: EventSubject, events: readonly NewRunEvent[]) =>
-  tx.run(append, eventParams(run, events));
 export const runEventList = (on: Queryable, runId: string, after: number, limit: number) =>
   on.all(list, { run_id: runId, after, row_limit: limit });

@@ -36,8 +36,6 @@ const enqueue = statement<{
     where r.id = $run_id`,
 );
 
-const remove = statement<{ run_id: string }>("run_queue_delete", "delete from run_queue where run_id = $run_id");
-
 /**
  * The lane is locked. A run that came with a higher rank than one at the open gate takes its place: the lower one steps back first (unless it is being
  * claimed right now), and only then is counted what is free.
@@ -144,7 +142,6 @@ export const runQueueInsert = (tx: Tx, entry: Enqueue) =>
     checkpoint_id: entry.checkpointId,
     workspace_disk_mib: entry.workspaceDiskMib,
   });
-export const runQueueDelete = (tx: Tx, runId: string) => tx.run(remove, { run_id: runId });
 
 export async function runQueueLaneAdmit(tx: Tx, lane: string): Promise<ReadyRun[]> {
   await tx.run(laneStepBack, { lane });

@@ -54,19 +54,6 @@ const start = statement<StartParams, { epoch: number }>(
     where id = $id returning epoch`,
 );
 
-export interface WorkerRow {
-  id: string;
-  worker_group: string;
-  name: string;
-  epoch: number;
-  state: WorkerState;
-  milli_cpu: number;
-  memory_mib: number;
-  disk_mib: number;
-  slots: number;
-  last_seen_at: string;
-}
-
 /** Also says that the worker was heard of. */
 const seen = statement<{ id: string; epoch: number }, { state: WorkerState }>(
   "worker_seen",

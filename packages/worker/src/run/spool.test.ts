@@ -155,7 +155,7 @@ describe("after a crash of the process", () => {
             for (const { stream, bytes, flush } of pieces) {
               const index = names.indexOf(stream);
               guest[index as 0] += bytes;
-              to.appendLog(stream as "stdout", Buffer.alloc(bytes, guest[index as 0] % 256), guest[index as 0]);
+              to.appendLog(stream, Buffer.alloc(bytes, guest[index as 0] % 256), guest[index as 0]);
               if (flush) await to.flush();
             }
             await to.flush();

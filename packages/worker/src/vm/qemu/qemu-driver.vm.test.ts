@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { guestIngredients } from "@helmr/test/services/guest";
 import { beforeAll, describe, expect, test } from "vitest";
-import { driverContract } from "../driver.contract.ts";
+import { driverContract } from "../driver-conformance.fixture.ts";
 import type { VmError } from "../driver.ts";
 import { QemuDriver, type QemuDriverOptions } from "./driver.ts";
 import { probeFirmware, probeKernel } from "./probes.ts";
