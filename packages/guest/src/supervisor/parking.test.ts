@@ -64,7 +64,7 @@ describe("a machine that is parked", () => {
     const answer = await guest.host.request({ type: "park.prepare" });
     expect(answer).toMatchObject({ type: "error", code: "sync_failed", retryable: true });
     expect(guest.calls.at(-1)).toMatch(/^thaw/);
-  });
+  }, 20_000);
 
   test("says retryable when the freeze fails, and stays live", async () => {
     await guest.start(waiting);

@@ -71,6 +71,8 @@ export class Spool {
   private nextItem: number;
   private readonly lengths: StreamOffsets;
   private takenOffsets: StreamOffsets;
+  /** As `takenOffsets`, with what is queued or being written: an item that is appended during a write builds on this. */
+  private appendedOffsets: StreamOffsets;
   private writing: Promise<void> | undefined;
   private patience: NodeJS.Timeout | undefined;
   private failed: Error | undefined;
@@ -81,6 +83,7 @@ export class Spool {
     this.nextItem = recovered.nextItem;
     this.lengths = recovered.lengths;
     this.takenOffsets = recovered.taken;
+    this.appendedOffsets = [...recovered.taken];
     for (const item of recovered.kept) this.keep(item);
   }
 
@@ -106,8 +109,8 @@ export class Spool {
 
   /** `guestOffset`: the offset in the guest's stream behind what led to these bytes; absent for the worker's own. `data` is taken over. */
   appendLog(stream: LogStreamName, data: Uint8Array, guestOffset?: number): void {
-    const taken = this.latestTaken();
-    if (guestOffset !== undefined) taken[logStreams.indexOf(stream)] = guestOffset;
+    if (guestOffset !== undefined) this.appendedOffsets[logStreams.indexOf(stream)] = guestOffset;
+    const taken: StreamOffsets = [...this.appendedOffsets];
     const last = this.queue.at(-1);
     const joins = last?.kind === "log" && last.stream === stream && last.bytes + data.length <= itemBytesMax;
     if (joins) {
@@ -124,7 +127,7 @@ export class Spool {
   /** Resolves when it is kept. Never, when the spool has failed: then its run ends. */
   appendMetadata(operation: MetadataOperation): Promise<void> {
     return new Promise((resolve) => {
-      this.queue.push({ kind: "metadata", operation, taken: this.latestTaken(), at: Date.now(), written: resolve });
+      this.queue.push({ kind: "metadata", operation, taken: [...this.appendedOffsets], at: Date.now(), written: resolve });
       this.pump();
     });
   }
@@ -187,10 +190,6 @@ export class Spool {
     this.failed ??= new SpoolClosed("The spool is closed");
     await this.writing;
     await this.segments.close();
-  }
-
-  private latestTaken(): StreamOffsets {
-    return [...(this.queue.at(-1)?.taken ?? this.takenOffsets)];
   }
 
   private write(): void {
