@@ -27,7 +27,7 @@ import { isStale, type RunCall, type WorkerActor } from "../worker-actor.ts";
 import { completeAttempt, type Completion } from "./complete-attempt.ts";
 import { createDeployment } from "./create-deployment.ts";
 import { completeBuild } from "./end-build.ts";
-import { enrollWorker, ensureEnrollment, newEnrollmentSecret, startWorker } from "./enroll-worker.ts";
+import { enrollWorker, findEnrollment, ensureEnrollment, newEnrollmentSecret, startWorker } from "./enroll-worker.ts";
 import { ensureLocalInstall } from "./ensure-local-install.ts";
 import { grantBuildLeases, grantRunLeases } from "./grant-leases.ts";
 import { createGates } from "./open-gates.ts";
@@ -206,8 +206,9 @@ async function enrolledWorker(context: EngineContext, secret: string): Promise<T
     architecture: "amd64" as const,
     hostname: "fake",
   };
-  const enrolled = await enrollWorker(context, secret, { name: randomUUID(), facts });
-  assert(!isRefusal(enrolled), "The enrollment was refused");
+  const enrollment = await findEnrollment(context.db, secret);
+  assert(!isRefusal(enrollment), "The enrollment was refused");
+  const enrolled = await enrollWorker(context, enrollment, { name: randomUUID(), facts });
   const actor = { workerId: enrolled.workerId, group: enrolled.group };
   const total = { milli_cpu: 8_000, memory_mib: 16_384, disk_mib: 1_000_000, slots: 16 };
   const { epoch } = await startWorker(context, actor, { facts, total, adopt: [] });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isRefusal } from "../outcome.ts";
 import { type Engine, openEngine } from "./engine.fixture.ts";
-import { enrollWorker, ensureEnrollment, findWorker, newEnrollmentSecret, startWorker } from "./enroll-worker.ts";
+import { enrollWorker, ensureEnrollment, findEnrollment, findWorker, newEnrollmentSecret, startWorker } from "./enroll-worker.ts";
 import { renewLeases } from "./renew-leases.ts";
 
 let engine: Engine;
@@ -26,12 +26,13 @@ const total = { milli_cpu: 1, memory_mib: 2, disk_mib: 3, slots: 4 };
 describe("enrollWorker()", () => {
   test("gives a credential of its own for the secret of a group", async () => {
     const secret = newEnrollmentSecret();
-    expect(await enrollWorker(engine.context, secret, { name: "a", facts })).toMatchObject({ status: 401 });
+    expect(await findEnrollment(engine.context.db, secret)).toMatchObject({ status: 401 });
     await ensureEnrollment(engine.context.db, "gpu", secret);
     await ensureEnrollment(engine.context.db, "gpu", secret);
-    const first = await enrollWorker(engine.context, secret, { name: "a", facts });
-    const again = await enrollWorker(engine.context, secret, { name: "a", facts });
-    if (isRefusal(first) || isRefusal(again)) throw new TypeError("refused");
+    const enrollment = await findEnrollment(engine.context.db, secret);
+    if (isRefusal(enrollment)) throw new TypeError("refused");
+    const first = await enrollWorker(engine.context, enrollment, { name: "a", facts });
+    const again = await enrollWorker(engine.context, enrollment, { name: "a", facts });
     expect(again.workerId).toBe(first.workerId);
     expect(await findWorker(engine.context.db, first.credential)).toBeUndefined();
     expect(await findWorker(engine.context.db, again.credential)).toEqual({ workerId: first.workerId, group: "gpu" });

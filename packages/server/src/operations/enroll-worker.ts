@@ -23,13 +23,16 @@ export interface Enrolled {
   credential: string;
 }
 
+/** The group whose secret this is. Its own step, so that a request is not looked at before its sender may say anything. */
+export async function findEnrollment(on: Queryable, secret: string): Promise<{ worker_group: string } | Refusal> {
+  return (await workerEnrollmentGet(on, credentialHash(secret))) ?? refusal(401, "the enrollment secret is not valid");
+}
+
 export async function enrollWorker(
   context: EngineContext,
-  secret: string,
+  enrollment: { worker_group: string },
   request: { name: string; facts: WorkerFacts },
-): Promise<Enrolled | Refusal> {
-  const enrollment = await workerEnrollmentGet(context.db, credentialHash(secret));
-  if (!enrollment) return refusal(401, "the enrollment secret is not valid");
+): Promise<Enrolled> {
   const credential = issueCredential(credentialPrefix.worker);
   const row = await workerEnroll(context.db, {
     id: newId(),

@@ -6,7 +6,7 @@ import { storableJson } from "../../domain/storable.ts";
 import type { EngineContext } from "../../engine-context.ts";
 import type { ClaimDesk } from "../../operations/claim-leases.ts";
 import { drainWorker } from "../../operations/drain-worker.ts";
-import { enrollWorker, startWorker } from "../../operations/enroll-worker.ts";
+import { enrollWorker, findEnrollment, startWorker } from "../../operations/enroll-worker.ts";
 import { grantBlobs } from "../../operations/grant-blobs.ts";
 import { renewLeases } from "../../operations/renew-leases.ts";
 import { isRefusal, refusal } from "../../outcome.ts";
@@ -78,12 +78,13 @@ function addEnrollment(app: FastifyInstance, context: EngineContext): void {
       const secret = bearerToken(request.headers.authorization ?? "");
       // Operators choose this one themselves, so it has no form of ours.
       if (!secret) return sendRefusal(reply, refusal(401, "an enrollment secret is required"));
+      const enrollment = await findEnrollment(context.db, secret);
+      if (isRefusal(enrollment)) return sendRefusal(reply, enrollment);
       const body = readBody(enrollRequest, request.body);
       if (isRefusal(body)) return sendRefusal(reply, body);
       const parsed = parseInput(enrollRequest, storableJson(body.value));
       if (!parsed.ok) return sendRefusal(reply, refusal(400, parsed.text));
-      const enrolled = await enrollWorker(context, secret, parsed.value);
-      if (isRefusal(enrolled)) return sendRefusal(reply, enrolled);
+      const enrolled = await enrollWorker(context, enrollment, parsed.value);
       return sendJson(reply, 200, { worker_id: enrolled.workerId, worker_group: enrolled.group, credential: enrolled.credential });
     },
   });
