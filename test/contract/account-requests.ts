@@ -101,6 +101,8 @@ export const accountRequests: Readonly<Record<string, Build>> = {
     body: environmentText(),
   }),
   "environments.delete": async (world) => ({ params: { project: world.own.projectId, environment: await environment(world) } }),
+  // A key hears about itself, a login that this is not its route.
+  "apiKeys.self": () => ({ own: [200, 400], foreign: [200, 400] }),
   "apiKeys.list": () => ({}),
   "apiKeys.create": () => ({ body: { name: "k", expires_in_days: null, permissions: [{ scopes: ["runs:read"] }] } }),
   "apiKeys.delete": async (world) => ({ params: { id: await apiKey(world) } }),

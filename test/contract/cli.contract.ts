@@ -40,6 +40,13 @@ describe("helmr against a running server", () => {
     test("whoami tells the kind of credential", async () => {
       expect(await ok(["whoami"])).toBe(`api_key ${target.apiUrl}\n`);
       expect(await json(["whoami"])).toMatchObject({ user_id: "", permissions: null, auth_source: "api_key", api_url: target.apiUrl });
+      const { api_key } = (await json(["whoami"])) as { api_key: { permissions: string[] } };
+      expect(api_key).toMatchObject({
+        name: expect.any(String) as string,
+        project: expect.any(String) as string,
+        environment: expect.any(String) as string,
+      });
+      expect(api_key.permissions).toContain("runs:create");
     });
 
     test("a wrong key fails", async () => {

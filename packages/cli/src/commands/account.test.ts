@@ -125,9 +125,8 @@ describe("helmr whoami", () => {
 
   test("with an API key asks only for --json, and a wrong key fails", async () => {
     env.server.on(
-      "GET /api/runs/counts",
-      { body: {} },
-      { status: 403, body: { error: "permission is required" } },
+      "GET /api/api-key",
+      { body: apiEndpoints.apiKeys.self.example!.response },
       { status: 401, body: { error: "authentication is required" } },
     );
     expect(await env.withKey(["whoami"])).toEqual({ code: 0, stdout: `api_key ${env.server.url}\n`, stderr: "" });
@@ -142,10 +141,13 @@ describe("helmr whoami", () => {
       access_required: false,
       setup_token_required: false,
     };
-    for (let times = 0; times < 2; times += 1) {
-      const { stdout } = await env.withKey(["whoami", "--json"]);
-      expect(JSON.parse(stdout)).toEqual({ ...empty, auth_source: "api_key", api_url: env.server.url });
-    }
+    const { stdout } = await env.withKey(["whoami", "--json"]);
+    expect(JSON.parse(stdout)).toEqual({
+      ...empty,
+      auth_source: "api_key",
+      api_url: env.server.url,
+      api_key: { name: "ci", project: "shop", environment: "production", permissions: ["runs:create", "runs:read"] },
+    });
     expect(await env.withKey(["whoami", "--json"])).toEqual(fails("401 Unauthorized: authentication is required"));
   });
 });

@@ -18,6 +18,7 @@ const account = (method: Method, path: string): Route => ({ method, path, family
 const open = (method: Method, path: string): Route => ({ method, path, family: "public" });
 
 export const routes = {
+  "apiKeys.self": { method: "GET", path: "/api-key", family: "unprefixed" } as Route,
   "auth.deviceStart": open("POST", "/auth/device/start"),
   "auth.deviceToken": open("POST", "/auth/device/token"),
   "auth.logout": open("POST", "/auth/logout"),
@@ -41,7 +42,6 @@ export const routes = {
   "streams.listInput": environment("GET", "/sessions/{id}/inputs/{stream}"),
   "streams.listOutput": environment("GET", "/sessions/{id}/outputs/{stream}"),
   "runs.list": environment("GET", "/runs"),
-  "runs.counts": environment("GET", "/runs/counts"),
   "runs.get": environment("GET", "/runs/{id}"),
   "runs.cancel": environment("POST", "/runs/{id}/cancel"),
   "runs.events": environment("GET", "/runs/{id}/events"),

@@ -27,6 +27,20 @@ export const apiKeyView = z
   .meta({ id: "ApiKey" });
 export type ApiKey = z.output<typeof apiKeyView>;
 
+const place = z.object({ id, slug: z.string(), name: z.string() });
+
+/** What a key may know about itself: where it works and what it may do there now. */
+export const apiKeySelfView = z
+  .object({
+    id,
+    name: z.string(),
+    project: place,
+    environment: place,
+    permissions: z.array(z.string()).meta({ description: "scopes, as far as the role of the key's creator still grants them" }),
+  })
+  .meta({ id: "ApiKeySelf" });
+export type ApiKeySelf = z.output<typeof apiKeySelfView>;
+
 export const apiKeyCreatedView = apiKeyView
   .extend({ raw_key: z.string().meta({ description: "shown once" }) })
   .meta({ id: "ApiKeyCreated" });
@@ -68,6 +82,25 @@ const base = "/projects/{project}/environments/{environment}/api-keys";
 const manage = { family: "account", permission: "api_keys.manage" } as const;
 
 export const apiKeyEndpoints = {
+  self: endpoint({
+    id: "apiKeys.self",
+    method: "GET",
+    path: "/api-key",
+    family: "unprefixed",
+    permission: "none",
+    summary: "Say which API key this is, where it works and what it may do",
+    response: apiKeySelfView,
+    statuses: [200],
+    example: {
+      response: {
+        id: exampleId.apiKey,
+        name: "ci",
+        project: { id: exampleId.project, slug: "shop", name: "Shop" },
+        environment: { id: exampleId.environment, slug: "production", name: "Production" },
+        permissions: ["runs:create", "runs:read"],
+      },
+    },
+  }),
   list: endpoint({
     id: "apiKeys.list",
     method: "GET",

@@ -74,6 +74,7 @@ const environmentPath = "/projects/{project}/environments/{environment}";
 const apiKeysPath = `${environmentPath}/api-keys`;
 
 const otherRoutes: [route: string, family: string, permission: PermissionRule][] = [
+  ["GET /api-key", "unprefixed", "none"],
   ["POST /public-access-tokens", "unprefixed", { any: ["session.input.send", "session.streams.read"] }],
   ["POST /v1/sessions/{id}/inputs/{stream}", "public", "none"],
   ["POST /v1/sessions/by-external-id/inputs/{stream}", "public", "none"],

@@ -1,12 +1,12 @@
 /** API keys of an environment (http §15.4). The key itself is in one answer only. */
-import type { ApiKey, ApiKeyCreated } from "@helmr/protocol/api";
-import { type ApiKeyScope, credentialPrefix } from "@helmr/protocol/shared";
+import type { ApiKey, ApiKeyCreated, ApiKeySelf } from "@helmr/protocol/api";
+import { type ApiKeyScope, credentialPrefix, type Permission, permissionScopes } from "@helmr/protocol/shared";
 import { required } from "../assert.ts";
 import { issueCredential, shownPrefix } from "../credentials.ts";
 import type { Hints } from "../hints.ts";
 import { newId } from "../new-id.ts";
 import { type Refusal, notFound } from "../outcome.ts";
-import { type ApiKeyRow, apiKeyInsert, apiKeyList, apiKeyRevoke } from "../store/api-key.ts";
+import { type ApiKeyRow, apiKeyInsert, apiKeyList, apiKeyRevoke, apiKeyScopeNames } from "../store/api-key.ts";
 import type { Db, Queryable } from "../store/db.ts";
 import { accountLimits, credentialsTopic } from "../account-limits.ts";
 
@@ -36,6 +36,24 @@ export async function issueApiKey(on: Queryable, input: IssueApiKey): Promise<Ap
     expires_in_days: input.expiresInDays,
   });
   return { ...apiKeyView(required(row, "An insert returns its row")), raw_key: text };
+}
+
+/** The key that asks, in words a person knows. */
+export async function describeApiKey(
+  db: Queryable,
+  key: { keyId: string; name: string; projectId: string; environmentId: string; permissions: ReadonlySet<Permission> },
+): Promise<ApiKeySelf | Refusal> {
+  const names = await apiKeyScopeNames(db, { project_id: key.projectId, environment_id: key.environmentId });
+  if (!names) return notFound("environment not found");
+  return {
+    id: key.keyId,
+    name: key.name,
+    project: { id: key.projectId, slug: names.project_slug, name: names.project_name },
+    environment: { id: key.environmentId, slug: names.environment_slug, name: names.environment_name },
+    permissions: Object.entries(permissionScopes).flatMap(([permission, scope]) =>
+      key.permissions.has(permission as Permission) ? [scope] : [],
+    ),
+  };
 }
 
 /** Newest first; one row more than is shown tells whether there are more. */

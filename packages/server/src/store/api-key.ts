@@ -58,6 +58,16 @@ const login = statement<{ key_hash: Buffer; touch_after_ms: number }, ApiKeyLogi
     where k.key_hash = $key_hash and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())`,
 );
 
+const scopeNames = statement<
+  { project_id: string; environment_id: string },
+  { project_slug: string; project_name: string; environment_slug: string; environment_name: string }
+>(
+  "api_key_scope_names",
+  `select p.slug as project_slug, p.name as project_name, e.slug as environment_slug, e.name as environment_name
+     from environments e join projects p on p.id = e.project_id
+    where e.id = $environment_id and p.id = $project_id and e.deleted_at is null`,
+);
+
 const touch = statement<{ id: string; touch_after_ms: number }>(
   "api_key_touch",
   `update api_keys set last_used_at = now()
@@ -101,6 +111,7 @@ const revokeOthersOfInstall = statement<{ environment_id: string; keep_id: strin
 export const apiKeyLogin = (on: Queryable, keyHash: Buffer, touchAfterMs: number) =>
   on.one(login, { key_hash: keyHash, touch_after_ms: touchAfterMs });
 export const apiKeyTouch = (on: Queryable, id: string, touchAfterMs: number) => on.run(touch, { id, touch_after_ms: touchAfterMs });
+export const apiKeyScopeNames = (on: Queryable, scope: { project_id: string; environment_id: string }) => on.one(scopeNames, scope);
 export const apiKeyInsert = (on: Queryable, row: NewApiKey) => on.one(insert, row);
 export const apiKeyList = (on: Queryable, filter: { environment_id: string; status: string; row_limit: number }) => on.all(list, filter);
 export const apiKeyRevoke = (tx: Tx, environmentId: string, id: string) => tx.run(revoke, { environment_id: environmentId, id });

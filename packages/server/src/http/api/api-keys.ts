@@ -2,8 +2,8 @@
 import { apiKeyEndpoints } from "@helmr/protocol/api";
 import type { AccountContext } from "../../account-context.ts";
 import { resolveEnvironment } from "../../operations/change-environments.ts";
-import { issueApiKey, listApiKeys, revokeApiKey } from "../../operations/issue-api-keys.ts";
-import { type Refusal, isRefusal, notFound } from "../../outcome.ts";
+import { describeApiKey, issueApiKey, listApiKeys, revokeApiKey } from "../../operations/issue-api-keys.ts";
+import { type Refusal, invalid, isRefusal, notFound } from "../../outcome.ts";
 import type { Actor } from "../auth/actor.ts";
 import { memberOf } from "../auth/authenticate.ts";
 import { type Routes, neverStored } from "../route.ts";
@@ -15,6 +15,11 @@ export function addApiKeyRoutes(routes: Routes, { db, hints }: AccountContext): 
     const scope = await resolveEnvironment(db, member.orgId, params);
     return scope ? { ...member, ...scope } : (notFound("environment not found") satisfies Refusal);
   }
+  routes.add(apiKeyEndpoints.self, async ({ actor }) => {
+    if (actor.kind !== "api_key") return invalid("this route tells about the API key it is called with; GET /api/me tells about a login");
+    const described = await describeApiKey(db, actor);
+    return isRefusal(described) ? described : { body: described, headers: neverStored };
+  });
   routes.add(apiKeyEndpoints.list, async ({ actor, params, query }) => {
     const scope = await place(actor, params);
     return isRefusal(scope) ? scope : { body: await listApiKeys(db, scope.environmentId, query.status) };
