@@ -6,6 +6,7 @@ const generators = [
   ["node", "scripts/generate-schema.ts"],
   ["node", "scripts/generate-guest-protocol.ts"],
   ["node", "packages/sdk/src/node/api-listing.ts"],
+  ["node", "scripts/generate-reference.ts"],
 ];
 
 const extra = process.argv.includes("--check") ? ["--check"] : [];
