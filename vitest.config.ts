@@ -41,8 +41,10 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.e2e.ts"],
-          globalSetup: ["test/services/global-setup.ts"],
+          globalSetup: ["test/services/global-setup.ts", "test/e2e/global-setup.ts"],
           fileParallelism: false,
+          // Guests at once, where a file says that its tests may overlap.
+          maxConcurrency: 3,
           testTimeout: 180_000,
           hookTimeout: 300_000,
         },

@@ -2,7 +2,7 @@
  * Everything a worker needs to run guests, in one directory. Each step is cached by what it is made of, so a second preparation looks at a few
  * files and is done; it can be interrupted and repeated at any time, and two may run at once.
  */
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, realpath, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { bundleGuest } from "@helmr/guest/bundle";
 import { type Progress, removeAbandoned, removeOutdated } from "./artifact.ts";
@@ -38,8 +38,10 @@ export interface PrepareOptions {
 
 const outdatedMs = 7 * 24 * 3_600_000;
 
-export async function prepareGuest({ directory, progress, refresh = false, bundles }: PrepareOptions): Promise<Ingredients> {
-  await mkdir(directory, { recursive: true });
+export async function prepareGuest({ directory: given, progress, refresh = false, bundles }: PrepareOptions): Promise<Ingredients> {
+  await mkdir(given, { recursive: true });
+  // Several installs may share one by links, and one that goes must not take the others' paths with it.
+  const directory = await realpath(given);
   await removeAbandoned(directory);
   // The base image waits for the network, the rest for the processor.
   const [{ kernel, initramfs, substrate }, baseImage, monitorTools] = await Promise.all([

@@ -82,7 +82,11 @@ export class TemplateStore {
     for (;;) {
       wait.signal.throwIfAborted();
       const entry = this.entries.get(key);
-      if (entry !== undefined && !entry.doomed) return this.hold(key, entry);
+      if (entry !== undefined && !entry.doomed) {
+        // It may have been made when the same ingredients lay elsewhere: a checkout that was moved, a state directory that was copied.
+        entry.template = { ...entry.template, spec };
+        return this.hold(key, entry);
+      }
       if (!told) wait.onWait?.();
       told = true;
       const running = this.building.get(key);
@@ -187,11 +191,17 @@ export class TemplateStore {
     for (const name of await readdir(this.options.directory)) {
       if (name.includes(".")) {
         // Locks and half-built templates; a lock that is still held by a running process is taken again by it.
-        if (name.endsWith(".partial")) await rm(join(this.options.directory, name), { recursive: true, force: true });
+        if (name.endsWith(".partial")) await this.removeAbandoned(join(this.options.directory, name));
         continue;
       }
       await this.adopt(name);
     }
+  }
+
+  /** One that is being made by another process of this host is left alone. */
+  private async removeAbandoned(partial: string): Promise<void> {
+    const made = await stat(partial).catch(() => undefined);
+    if (made !== undefined && Date.now() - made.mtimeMs > buildLimitMs) await rm(partial, { recursive: true, force: true });
   }
 }
 
