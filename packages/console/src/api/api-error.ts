@@ -1,6 +1,7 @@
 /** What went wrong with a request, in one shape for every page. Where it is shown: lists and pages inline, actions in their dialog or as a notice. */
 import type { AuthFlowErrorBody, ErrorBody } from "@helmr/protocol/api";
 import type { ErrorCode } from "@helmr/protocol/shared";
+import { nextSteps } from "./next-steps.ts";
 
 export class ApiError extends Error {
   override name = "ApiError";
@@ -46,22 +47,42 @@ export function isStatus(error: unknown, ...statuses: number[]): boolean {
 export interface Explanation {
   title: string;
   detail: string;
+  /** What the reader can do about it. */
+  next?: string;
   code?: string;
+}
+
+/** The server has no such route: it is older than the console, or built without this part (http §1.1). */
+export function isUnknownRoute(error: unknown): boolean {
+  return (
+    error instanceof ApiError && ((error.status === 404 && error.message === "not found") || error.status === 405 || error.status === 501)
+  );
 }
 
 /** What people read about an error. */
 export function explainError(error: unknown): Explanation {
   if (!(error instanceof ApiError)) return { title: "Something went wrong in this page", detail: String(error) };
-  const detail = sentence(error.message);
-  const code = error.code === undefined ? {} : { code: error.code };
   if (error.status === 0) return { title: "The server cannot be reached", detail: "Check that it is running and that you are online." };
-  if (error.status === 401) return { title: "You are not signed in", detail, ...code };
-  if (error.status === 403) return { title: "Your role does not allow this", detail, ...code };
-  if (error.status === 404) return { title: "Not found", detail, ...code };
-  if (error.status === 429) return { title: "Too many attempts", detail, ...code };
-  if (error.status === 501) return { title: "This server does not offer it", detail, ...code };
-  if (error.status >= 500) return { title: "The server failed", detail, ...code };
-  return { title: "That was refused", detail, ...code };
+  const { title, next: usual } = generalOf(error);
+  const next = (error.code === undefined ? undefined : nextSteps[error.code]) ?? usual;
+  return {
+    title,
+    detail: sentence(error.message),
+    ...(next === undefined ? {} : { next }),
+    ...(error.code === undefined ? {} : { code: error.code }),
+  };
+}
+
+function generalOf(error: ApiError): { title: string; next?: string } {
+  const { status } = error;
+  if (isUnknownRoute(error))
+    return { title: "This server does not offer it", next: "It may be older than this console, or set up without it." };
+  if (status === 401) return { title: "You are not signed in", next: "Sign in again." };
+  if (status === 403) return { title: "Your role does not allow this", next: "Ask an owner of the organization for another role." };
+  if (status === 404) return { title: "Not found", next: "It may have been deleted, or belong to another environment." };
+  if (status === 429) return { title: "Too many attempts", next: "Wait a minute, then try again." };
+  if (status >= 500) return { title: "The server failed", next: "Try again; if it stays so, its log has the cause." };
+  return { title: "That was refused" };
 }
 
 export function errorText(error: unknown): string {

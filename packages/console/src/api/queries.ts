@@ -1,11 +1,22 @@
 /** Everything that is read, as query options: pages use them, loaders start them early. Lists look again every few seconds while the page is visible. */
 import type { FileSource, Run, Session } from "@helmr/protocol/api";
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { isStatus } from "./api-error.ts";
 import { call, urlOf } from "./call.ts";
 import { type Scope, scopeKey } from "./scope.ts";
 
 const liveMs = 2_000;
 const calmMs = 5_000;
+
+/** Looks again after the pause, unless the last look was refused: asking the same again and again would not help. */
+const every =
+  (pauseMs: number) =>
+  ({ state }: { state: { error: Error | null } }): number | false =>
+    wasRefused(state.error) ? false : pauseMs;
+
+function wasRefused(error: Error | null): boolean {
+  return isStatus(error, 400, 401, 403, 404, 405, 409, 501);
+}
 
 export const authMethodsQuery = () =>
   queryOptions({ queryKey: ["auth-methods"], queryFn: ({ signal }) => call("auth.methods", { signal }) });
@@ -47,7 +58,7 @@ export const sessionsQuery = (scope: Scope, { status, task, externalId, limit }:
     queryFn: async ({ signal }) =>
       (await call("sessions.list", { scope, query: { status: status ?? "all", task_id: task, external_id: externalId, limit }, signal }))
         .sessions,
-    refetchInterval: liveMs,
+    refetchInterval: every(liveMs),
     placeholderData: keepPreviousData,
   });
 
@@ -55,7 +66,7 @@ export const sessionQuery = (scope: Scope, id: string) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "session", id],
     queryFn: ({ signal }) => call("sessions.get", { scope, params: { id }, signal }),
-    refetchInterval: ({ state }) => (state.data && isQuiet(state.data) ? calmMs : liveMs),
+    refetchInterval: ({ state }) => every(state.data && isQuiet(state.data) ? calmMs : liveMs)({ state }),
   });
 
 function isQuiet(session: Session): boolean {
@@ -66,14 +77,14 @@ export const sessionRunsQuery = (scope: Scope, id: string) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "session", id, "runs"],
     queryFn: async ({ signal }) => (await call("sessions.runs", { scope, params: { id }, signal })).runs,
-    refetchInterval: liveMs,
+    refetchInterval: every(liveMs),
   });
 
 export const streamsQuery = (scope: Scope, sessionId: string) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "session", sessionId, "streams"],
     queryFn: async ({ signal }) => (await call("streams.list", { scope, params: { id: sessionId }, signal })).streams,
-    refetchInterval: liveMs,
+    refetchInterval: every(liveMs),
   });
 
 export interface RunFilter {
@@ -87,7 +98,7 @@ export const runsQuery = (scope: Scope, { status, sessionId, limit }: RunFilter 
     queryKey: [...scopeKey(scope), "runs", { status, sessionId, limit }],
     queryFn: async ({ signal }) =>
       (await call("runs.list", { scope, query: { status: status ?? "all", session_id: sessionId, limit }, signal })).runs,
-    refetchInterval: liveMs,
+    refetchInterval: every(liveMs),
     placeholderData: keepPreviousData,
   });
 
@@ -95,14 +106,14 @@ export const runCountsQuery = (scope: Scope) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "run-counts"],
     queryFn: ({ signal }) => call("runs.counts", { scope, signal }),
-    refetchInterval: liveMs,
+    refetchInterval: every(liveMs),
   });
 
 export const runQuery = (scope: Scope, id: string) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "run", id],
     queryFn: ({ signal }) => call("runs.get", { scope, params: { id }, signal }),
-    refetchInterval: ({ state }) => (state.data && isEnded(state.data.status) ? false : liveMs),
+    refetchInterval: ({ state }) => (state.data && isEnded(state.data.status) ? false : every(liveMs)({ state })),
   });
 
 export function isEnded(status: Run["status"]): boolean {
@@ -115,7 +126,7 @@ export const tokensQuery = (scope: Scope, { status, cursor }: { status?: string 
   queryOptions({
     queryKey: [...scopeKey(scope), "tokens", { status, cursor }],
     queryFn: ({ signal }) => call("tokens.list", { scope, query: { status, cursor, limit: tokensPage }, signal }),
-    refetchInterval: calmMs,
+    refetchInterval: every(calmMs),
     placeholderData: keepPreviousData,
   });
 
@@ -123,56 +134,57 @@ export const tokenQuery = (scope: Scope, id: string) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "token", id],
     queryFn: ({ signal }) => call("tokens.get", { scope, params: { id }, signal }),
-    refetchInterval: ({ state }) => (state.data?.status === "pending" ? calmMs : false),
+    refetchInterval: ({ state }) => (state.data?.status === "pending" ? every(calmMs)({ state }) : false),
   });
 
 export const schedulesQuery = (scope: Scope) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "schedules"],
     queryFn: async ({ signal }) => (await call("schedules.list", { scope, signal })).schedules,
-    refetchInterval: calmMs,
+    refetchInterval: every(calmMs),
   });
 
 export const deploymentsQuery = (scope: Scope) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "deployments"],
     queryFn: async ({ signal }) => (await call("deployments.list", { scope, signal })).deployments,
-    refetchInterval: liveMs,
+    refetchInterval: every(liveMs),
   });
 
 export const currentDeploymentQuery = (scope: Scope) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "current-deployment"],
     queryFn: async ({ signal }) => (await call("deployments.current", { scope, signal })).deployment,
-    refetchInterval: calmMs,
+    refetchInterval: every(calmMs),
   });
 
 export const deploymentQuery = (scope: Scope, id: string) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "deployment", id],
     queryFn: ({ signal }) => call("deployments.get", { scope, params: { id }, signal }),
-    refetchInterval: ({ state }) => (state.data?.status === "deployed" || state.data?.status === "failed" ? false : liveMs),
+    refetchInterval: ({ state }) =>
+      state.data?.status === "deployed" || state.data?.status === "failed" ? false : every(liveMs)({ state }),
   });
 
 export const tasksQuery = (scope: Scope) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "tasks"],
     queryFn: async ({ signal }) => (await call("tasks.list", { scope, signal })).tasks,
-    refetchInterval: calmMs,
+    refetchInterval: every(calmMs),
   });
 
 export const sandboxesQuery = (scope: Scope) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "sandboxes"],
     queryFn: async ({ signal }) => (await call("sandboxes.list", { scope, signal })).sandboxes,
-    refetchInterval: calmMs,
+    refetchInterval: every(calmMs),
   });
 
 export const workspacesQuery = (scope: Scope, { externalId, tag }: { externalId?: string | undefined; tag?: string | undefined } = {}) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "workspaces", { externalId, tag }],
     queryFn: async ({ signal }) => (await call("workspaces.list", { scope, query: { external_id: externalId, tag }, signal })).workspaces,
-    refetchInterval: calmMs,
+    refetchInterval: every(calmMs),
     placeholderData: keepPreviousData,
   });
 
@@ -180,7 +192,7 @@ export const workspaceQuery = (scope: Scope, id: string) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "workspace", id],
     queryFn: async ({ signal }) => (await call("workspaces.get", { scope, params: { id }, signal })).workspace,
-    refetchInterval: calmMs,
+    refetchInterval: every(calmMs),
   });
 
 export const versionsQuery = (scope: Scope, workspaceId: string) =>
@@ -188,7 +200,7 @@ export const versionsQuery = (scope: Scope, workspaceId: string) =>
     queryKey: [...scopeKey(scope), "workspace", workspaceId, "versions"],
     queryFn: async ({ signal }) =>
       (await call("versions.list", { scope, params: { id: workspaceId }, query: { limit: 200 }, signal })).versions,
-    refetchInterval: calmMs,
+    refetchInterval: every(calmMs),
   });
 
 export interface FileRead {

@@ -36,7 +36,7 @@ function Line({ event }: { event: RunEvent }) {
   const tone = event.severity === "error" ? "text-bad" : event.severity === "warn" ? "text-warn" : isStep ? "text-ink" : "text-muted";
   return (
     <li className={classes("flex gap-3 px-3.5 py-0.5", isStep && "mt-1 font-medium")}>
-      <span className="w-20 shrink-0 text-2xs leading-[17px] font-normal text-faint select-none">{clockTime(Date.parse(event.at))}</span>
+      <span className="w-24 shrink-0 text-2xs leading-[17px] font-normal text-faint select-none">{clockTime(Date.parse(event.at))}</span>
       <span className={classes("min-w-0 break-words whitespace-pre-wrap", tone)}>{stripAnsi(event.message)}</span>
     </li>
   );

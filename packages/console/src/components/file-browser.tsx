@@ -2,7 +2,7 @@
 import type { FileEntry, FileSource, Workspace } from "@helmr/protocol/api";
 import { useQuery } from "@tanstack/react-query";
 import { CornerLeftUp, Download, File, Folder, Link2 } from "lucide-react";
-import { isStatus } from "../api/api-error.ts";
+import { ApiError, isStatus, isUnknownRoute } from "../api/api-error.ts";
 import { type FileRead, fileContentUrl, filesQuery } from "../api/queries.ts";
 import type { Scope } from "../api/scope.ts";
 import { useFileText } from "../hooks/use-file-text.ts";
@@ -73,7 +73,8 @@ function SourceChoice({ versionId }: { versionId: string | undefined }) {
   return (
     <Select
       aria-label="Which state of the files"
-      className="h-7 w-auto text-xs"
+      size="small"
+      fit
       value={versionId === undefined ? source : "version"}
       onChange={(next) => setQuery({ source: next === "live" ? "live" : "", version: next === "version" ? (versionId ?? "") : "" })}
       options={options}
@@ -177,8 +178,28 @@ function Lines({ text }: { text: string }) {
 }
 
 function FilesError({ error, onRetry }: { error: unknown; onRetry: () => void }) {
-  if (isStatus(error, 501, 405)) return <EmptyState title="This server cannot show files yet" />;
+  if (isUnknownRoute(error))
+    return (
+      <EmptyState title="This server does not show files">
+        It may be older than this console. The workspace and its versions are kept.
+      </EmptyState>
+    );
+  if (isStatus(error, 404)) return <MissingFile error={error} />;
   if (isStatus(error, 409))
     return <EmptyState title="The workspace is not mounted">Its live state exists only while a run or a terminal uses it.</EmptyState>;
   return <ErrorState error={error} onRetry={onRetry} />;
+}
+
+/** Each of these is an ordinary state of a workspace. */
+function MissingFile({ error }: { error: unknown }) {
+  const code = error instanceof ApiError ? error.code : undefined;
+  if (code === "workspace_no_current_version")
+    return <EmptyState title="No file yet">The first version is made when a run or a terminal has written something.</EmptyState>;
+  return (
+    <EmptyState title={code === "workspace_version_not_readable" ? "This version cannot be read" : "Nothing has this path here"}>
+      <AppLink search={(before) => ({ ...before, path: "", file: "", source: "", version: "" })} className="text-accent underline">
+        Go to the top of the current version
+      </AppLink>
+    </EmptyState>
+  );
 }

@@ -9,6 +9,7 @@ import { useQueryText, useSetQueryText } from "../hooks/use-query-text.ts";
 import { classes } from "../ui/classes.ts";
 import { IconButton } from "../ui/button.tsx";
 import { inputClasses } from "../ui/field.tsx";
+import { SkeletonRows } from "../ui/skeleton.tsx";
 import { ansiParts, hasAnsi, stripAnsi } from "../util/ansi.ts";
 import { FilteredLines, type LogBuffer, type LogLine, windowOf } from "../util/log-buffer.ts";
 import { clockTime } from "../util/time.ts";
@@ -19,12 +20,14 @@ const allStreams: readonly LogRecord["stream"][] = ["stdout", "stderr", "logger"
 export interface LogViewerProps {
   buffer: LogBuffer;
   live: boolean;
+  /** What was written before has not arrived yet. */
+  loading: boolean;
   /** Shown where there are no lines. */
   emptyText: string;
   fileName: string;
 }
 
-export function LogViewer({ buffer, live, emptyText, fileName }: LogViewerProps) {
+export function LogViewer({ buffer, live, loading, emptyText, fileName }: LogViewerProps) {
   const { q: text = "", streams: chosen = "" } = useQueryText();
   const version = useSyncExternalStore(buffer.subscribe, () => buffer.version);
   const streams = useMemo(
@@ -60,7 +63,11 @@ export function LogViewer({ buffer, live, emptyText, fileName }: LogViewerProps)
           {buffer.dropped.toLocaleString()} earlier lines are not kept in this page; the command helmr run logs prints all of them.
         </p>
       ) : null}
-      {indexes.length === 0 ? (
+      {buffer.lines.length === 0 && loading ? (
+        <div className="bg-log">
+          <SkeletonRows rows={4} />
+        </div>
+      ) : indexes.length === 0 ? (
         <p className="bg-log px-3 py-10 text-center text-sm text-muted">
           {buffer.lines.length === 0 ? emptyText : "No line fits the search."}
         </p>

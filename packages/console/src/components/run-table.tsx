@@ -1,9 +1,9 @@
 import type { Run } from "@helmr/protocol/api";
 import { isEnded } from "../api/queries.ts";
 import type { Scope } from "../api/scope.ts";
-import { type Column, Table } from "../ui/table.tsx";
+import { type Column, Table, TwoPart } from "../ui/table.tsx";
 import { paths } from "../util/paths.ts";
-import { waitLabel } from "../util/run-story.ts";
+import { waitText } from "../util/run-story.ts";
 import { shortId } from "./id-text.tsx";
 import { Duration, RelativeTime } from "./relative-time.tsx";
 import { StatusBadge } from "./status-badge.tsx";
@@ -12,12 +12,7 @@ const columns: readonly Column<Run>[] = [
   {
     key: "task",
     title: "Task",
-    render: (run) => (
-      <>
-        <span className="font-medium">{run.task_id}</span>
-        <span className="ml-2 font-mono text-xs text-muted">{shortId(run.id)}</span>
-      </>
-    ),
+    render: (run) => <TwoPart first={run.task_id} second={shortId(run.id)} />,
   },
   { key: "status", title: "Status", render: ({ status }) => <StatusBadge of="run" status={status} /> },
   {
@@ -27,7 +22,7 @@ const columns: readonly Column<Run>[] = [
     from: "md",
     render: ({ blocked, pending_wait: wait, exit_code: code }) => (
       <span className="text-xs text-muted">
-        {blocked?.message ?? (wait ? waitLabel({ attributes: { ...wait } }) : code !== null && code !== 0 ? `exit code ${code}` : "")}
+        {wait ? waitText(wait) : (blocked?.message ?? (code !== null && code !== 0 ? `exit code ${code}` : ""))}
       </span>
     ),
   },

@@ -1,9 +1,9 @@
 import type { Session } from "@helmr/protocol/api";
 import type { Scope } from "../api/scope.ts";
 import { Chip } from "../ui/badge.tsx";
-import { type Column, Table } from "../ui/table.tsx";
+import { type Column, Table, TwoPart } from "../ui/table.tsx";
 import { paths } from "../util/paths.ts";
-import { IdText, shortId } from "./id-text.tsx";
+import { shortId } from "./id-text.tsx";
 import { RelativeTime } from "./relative-time.tsx";
 import { SessionBadge } from "./status-badge.tsx";
 
@@ -11,12 +11,7 @@ const columns: readonly Column<Session>[] = [
   {
     key: "task",
     title: "Task",
-    render: (session) => (
-      <>
-        <span className="font-medium">{session.task_id}</span>
-        <span className="ml-2 font-mono text-xs text-muted">{session.external_id ?? shortId(session.id)}</span>
-      </>
-    ),
+    render: (session) => <TwoPart first={session.task_id} second={session.external_id ?? shortId(session.id)} />,
   },
   { key: "status", title: "Status", render: (session) => <SessionBadge session={session} /> },
   {
@@ -35,8 +30,7 @@ const columns: readonly Column<Session>[] = [
         <span className="text-xs text-muted">{end.reason}</span>
       ),
   },
-  { key: "id", title: "Session", from: "lg", render: ({ id }) => <IdText id={id} /> },
-  { key: "created", title: "Started", from: "md", render: (session) => <RelativeTime at={session.created_at} /> },
+  { key: "created", title: "Started", from: "md", align: "right", render: (session) => <RelativeTime at={session.created_at} /> },
   { key: "updated", title: "Changed", align: "right", render: (session) => <RelativeTime at={session.updated_at} /> },
 ];
 

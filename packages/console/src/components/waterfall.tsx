@@ -10,6 +10,8 @@ import { axisMarks, axisText, clockTime, durationText } from "../util/time.ts";
 const rowHeight = 26;
 const barHeight = 14;
 const axisHeight = 22;
+/** What has only begun is drawn small, not stretched. */
+const liveWholeMs = 1_000;
 
 const fills: Record<Tone, string> = {
   queued: "var(--line-strong)",
@@ -41,7 +43,7 @@ export function Waterfall({ run, story }: { run: Run; story: RunStory }) {
 function Drawing({ spans, width, now, live }: { spans: Span[]; width: number; now: number; live: boolean }) {
   const from = Math.min(...spans.map((span) => span.from));
   const to = Math.max(...spans.map((span) => span.to ?? Math.max(now, span.from)));
-  const whole = Math.max(to - from, 10);
+  const whole = Math.max(to - from, live ? liveWholeMs : 10);
   const labels = width < 520 ? 96 : 150;
   const room = width - labels - 64;
   const x = (at: number) => labels + ((at - from) / whole) * room;
@@ -109,26 +111,28 @@ function fit(text: string, width: number): string {
 
 function SpanTable({ spans, now }: { spans: Span[]; now: number }) {
   return (
-    <table className="sr-only">
-      <caption>Timeline of the run</caption>
-      <thead>
-        <tr>
-          <th>What</th>
-          <th>From</th>
-          <th>Took</th>
-          <th>How</th>
-        </tr>
-      </thead>
-      <tbody>
-        {spans.map((span) => (
-          <tr key={span.key}>
-            <td>{span.label}</td>
-            <td>{clockTime(span.from)}</td>
-            <td>{span.to === undefined ? `${durationText(now - span.from)} so far` : durationText(span.to - span.from)}</td>
-            <td>{span.detail}</td>
+    <div className="sr-only">
+      <table>
+        <caption>Timeline of the run</caption>
+        <thead>
+          <tr>
+            <th>What</th>
+            <th>From</th>
+            <th>Took</th>
+            <th>How</th>
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {spans.map((span) => (
+            <tr key={span.key}>
+              <td>{span.label}</td>
+              <td>{clockTime(span.from)}</td>
+              <td>{span.to === undefined ? `${durationText(now - span.from)} so far` : durationText(span.to - span.from)}</td>
+              <td>{span.detail}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }

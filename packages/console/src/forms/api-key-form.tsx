@@ -88,10 +88,10 @@ function ScopeChoice({ scopes, onChange }: { scopes: ReadonlySet<ApiKeyScope>; o
           </Button>
         ))}
       </div>
-      <div className="mt-3 grid gap-x-6 gap-y-4 sm:grid-cols-2">
+      <div className="mt-3 gap-x-6 sm:columns-2">
         {scopeGroups.map((group) => (
-          <div key={group.title} className="space-y-1.5">
-            <p className="text-xs text-muted">{group.title}</p>
+          <div key={group.title} className="mb-4 break-inside-avoid space-y-1.5">
+            <p className="text-xs font-medium text-muted">{group.title}</p>
             {group.scopes.map(({ scope, label }) => (
               <Checkbox key={scope} label={label} hint={scope} checked={scopes.has(scope)} onChange={(on) => set(scope, on)} />
             ))}

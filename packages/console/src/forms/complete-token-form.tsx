@@ -8,9 +8,12 @@ import { JsonField } from "../ui/json-field.tsx";
 import { parseJsonText } from "../util/json-text.ts";
 import { FormError } from "./form-error.tsx";
 
+const approval = '{\n  "approved": true\n}';
+const refusal = '{\n  "approved": false,\n  "reason": ""\n}';
+
 /** Answers whoever waits for the token. Two buttons cover the usual yes and no; any JSON may be sent. */
 export function CompleteTokenForm({ scope, tokenId, onDone }: { scope: Scope; tokenId: string; onDone?: () => void }) {
-  const [text, setText] = useState('{\n  "approved": true\n}');
+  const [text, setText] = useState(approval);
   const parsed = parseJsonText(text);
   const denied = useReasonAgainst("tokens.complete");
   const complete = useAction({
@@ -39,16 +42,19 @@ export function CompleteTokenForm({ scope, tokenId, onDone }: { scope: Scope; to
         onSubmit={submit}
       />
       <FormError error={complete.error} />
-      <div className="mt-3 flex flex-wrap gap-2">
+      <div className="mt-3 flex flex-wrap items-center gap-2">
         <Button type="submit" look="primary" busy={complete.busy} reason={denied ?? (parsed.ok ? undefined : "The data is not JSON")}>
           Complete token
         </Button>
-        <Button look="ghost" onClick={() => setText('{\n  "approved": true\n}')}>
-          Approve
-        </Button>
-        <Button look="ghost" onClick={() => setText('{\n  "approved": false,\n  "reason": ""\n}')}>
-          Decline
-        </Button>
+        <span className="ml-auto flex items-center gap-1 text-xs text-muted">
+          Fill in
+          <Button size="small" look="ghost" onClick={() => setText(approval)}>
+            an approval
+          </Button>
+          <Button size="small" look="ghost" onClick={() => setText(refusal)}>
+            a refusal
+          </Button>
+        </span>
       </div>
     </form>
   );

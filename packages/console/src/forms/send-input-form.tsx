@@ -12,8 +12,9 @@ import { FormError } from "./form-error.tsx";
 export interface SendInputFormProps {
   scope: Scope;
   sessionId: string;
-  /** Names of the input streams; the first one is proposed. */
   streams: readonly string[];
+  /** The one that is proposed; otherwise the first. */
+  first?: string | undefined;
   /** A wait that only takes records with this correlation. */
   correlationId?: string | undefined;
   /** Why nothing can be sent. */
@@ -27,8 +28,8 @@ const said = {
 } as const;
 
 /** Sends a record to an input stream. What is no JSON is sent as a text, so that a plain answer needs no quotes. */
-export function SendInputForm({ scope, sessionId, streams, correlationId, reason }: SendInputFormProps) {
-  const [stream, setStream] = useState("");
+export function SendInputForm({ scope, sessionId, streams, first = "", correlationId, reason }: SendInputFormProps) {
+  const [stream, setStream] = useState(first);
   const [text, setText] = useState("");
   const [correlation, setCorrelation] = useState(correlationId ?? "");
   const name = streams.includes(stream) ? stream : (streams[0] ?? "");
@@ -64,7 +65,7 @@ export function SendInputForm({ scope, sessionId, streams, correlationId, reason
         {streams.length > 1 ? (
           <Select
             aria-label="Input stream"
-            className="max-w-44"
+            fit
             value={name}
             onChange={setStream}
             options={streams.map((value) => ({ value, label: value }))}

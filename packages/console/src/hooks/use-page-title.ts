@@ -1,7 +1,7 @@
 import { useEffect } from "react";
 
-export function usePageTitle(title: string): void {
+export function usePageTitle(title: string | undefined): void {
   useEffect(() => {
-    document.title = title === "" ? "Helmr" : `${title} · Helmr`;
+    if (title !== undefined) document.title = title === "" ? "Helmr" : `${title} · Helmr`;
   }, [title]);
 }

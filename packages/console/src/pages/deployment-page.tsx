@@ -5,7 +5,7 @@ import { currentDeploymentQuery, deploymentQuery } from "../api/queries.ts";
 import type { Scope } from "../api/scope.ts";
 import { BuildLog } from "../components/build-log.tsx";
 import { IdText } from "../components/id-text.tsx";
-import { ErrorState, ItemState } from "../components/list-states.tsx";
+import { ErrorState, PageState } from "../components/list-states.tsx";
 import { PageHeader } from "../components/page-header.tsx";
 import { PromoteButton } from "../components/promote-button.tsx";
 import { Duration, RelativeTime } from "../components/relative-time.tsx";
@@ -23,7 +23,11 @@ export function DeploymentPage() {
   const scope = useScope();
   const id = useParam("id");
   const deployment = useQuery(deploymentQuery(scope, id));
-  return <ItemState query={deployment}>{(item) => <LoadedDeployment key={item.id} scope={scope} deployment={item} />}</ItemState>;
+  return (
+    <PageState query={deployment} noun="deployment" parent={{ label: "All deployments", href: paths.deployments(scope) }}>
+      {(item) => <LoadedDeployment key={item.id} scope={scope} deployment={item} />}
+    </PageState>
+  );
 }
 
 function LoadedDeployment({ scope, deployment }: { scope: Scope; deployment: Deployment }) {
@@ -41,8 +45,14 @@ function LoadedDeployment({ scope, deployment }: { scope: Scope; deployment: Dep
             {isCurrent ? <Badge tone="good">current</Badge> : null}
           </>
         }
-        detail={<IdText id={deployment.id} />}
-        actions={<PromoteButton scope={scope} deployment={deployment} look="primary" />}
+        crumb={<IdText id={deployment.id} />}
+        actions={
+          <PromoteButton
+            scope={scope}
+            deployment={deployment}
+            look={deployment.status === "deployed" && !isCurrent ? "primary" : "plain"}
+          />
+        }
       />
       {deployment.error?.message === undefined ? null : (
         <div role="alert" className="mb-4 flex items-start gap-3 rounded-lg border border-bad/30 bg-bad-soft px-3.5 py-3 text-sm">

@@ -86,7 +86,8 @@ function RoleChoice({ member }: { member: Member }) {
   return (
     <Select
       aria-label={`Role of ${member.display_name}`}
-      className="h-7 w-auto"
+      size="small"
+      fit
       value={member.role}
       disabled={change.busy || member.status !== "active"}
       onChange={(role) => change.start(role as Member["role"])}

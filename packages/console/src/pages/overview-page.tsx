@@ -5,7 +5,7 @@ import { useState } from "react";
 import { currentDeploymentQuery, runCountsQuery, runsQuery, sessionsQuery, tokensQuery } from "../api/queries.ts";
 import type { Scope } from "../api/scope.ts";
 import { DeployGuide } from "../components/deploy-guide.tsx";
-import { IdText, shortId } from "../components/id-text.tsx";
+import { shortId } from "../components/id-text.tsx";
 import { EmptyState, ErrorState, ListState } from "../components/list-states.tsx";
 import { PageHeader } from "../components/page-header.tsx";
 import { RelativeTime } from "../components/relative-time.tsx";
@@ -20,6 +20,7 @@ import { Button } from "../ui/button.tsx";
 import { Card } from "../ui/card.tsx";
 import { classes } from "../ui/classes.ts";
 import { paths } from "../util/paths.ts";
+import { questionOf } from "../util/question.ts";
 
 export function OverviewPage() {
   const scope = useScope();
@@ -135,11 +136,10 @@ function CurrentDeployment({ scope, deployment }: { scope: Scope; deployment: De
       </p>
       <ul className="mt-2.5 space-y-1 text-sm">
         {deployment.tasks.slice(0, 10).map((task) => (
-          <li key={task.id} className="flex items-center justify-between gap-2">
+          <li key={task.id} className="flex">
             <AppLink href={paths.task(scope, task.task_id)} className="truncate hover:text-accent hover:underline">
               {task.task_id}
             </AppLink>
-            <span className="truncate font-mono text-2xs text-faint">{task.file_path}</span>
           </li>
         ))}
       </ul>
@@ -157,11 +157,11 @@ function WaitingTokens({ scope }: { scope: Scope }) {
     <Card title="Waiting for an answer" actions={<MoreLink href={paths.tokens(scope)} />}>
       <ul className="space-y-1.5 text-sm">
         {tokens.slice(0, 6).map((token) => (
-          <li key={token.id} className="flex items-center justify-between gap-2">
+          <li key={token.id} className="flex items-baseline justify-between gap-3">
             <AppLink href={paths.token(scope, token.id)} className="min-w-0 truncate hover:text-accent hover:underline">
-              {token.tags?.join(", ") || shortId(token.id)}
+              {questionOf(token.metadata ?? {}) ?? (token.tags?.join(", ") || shortId(token.id))}
             </AppLink>
-            <IdText id={token.id} />
+            <span className="shrink-0 text-xs text-muted">{token.timeout_at === null ? "" : <RelativeTime at={token.timeout_at} />}</span>
           </li>
         ))}
       </ul>

@@ -11,7 +11,7 @@ import { BlockedNotice } from "../components/blocked-notice.tsx";
 import { EventList } from "../components/event-list.tsx";
 import { IdText } from "../components/id-text.tsx";
 import { JsonTree } from "../components/json-tree.tsx";
-import { EmptyState, ErrorState, ItemState } from "../components/list-states.tsx";
+import { EmptyState, ErrorState, PageState } from "../components/list-states.tsx";
 import { LogViewer } from "../components/log-viewer.tsx";
 import { PageHeader } from "../components/page-header.tsx";
 import { PendingWaitCard } from "../components/pending-wait-card.tsx";
@@ -37,7 +37,11 @@ export function RunPage() {
   const scope = useScope();
   const id = useParam("id");
   const run = useQuery(runQuery(scope, id));
-  return <ItemState query={run}>{(item) => <LoadedRun key={item.id} scope={scope} run={item} />}</ItemState>;
+  return (
+    <PageState query={run} noun="run" parent={{ label: "All runs", href: paths.runs(scope) }}>
+      {(item) => <LoadedRun key={item.id} scope={scope} run={item} />}
+    </PageState>
+  );
 }
 
 function LoadedRun({ scope, run }: { scope: Scope; run: Run }) {
@@ -50,7 +54,7 @@ function LoadedRun({ scope, run }: { scope: Scope; run: Run }) {
         parent={{ label: "Runs", href: paths.runs(scope) }}
         title={run.task_id}
         badge={<StatusBadge of="run" status={run.status} />}
-        detail={<IdText id={run.id} />}
+        crumb={<IdText id={run.id} />}
         actions={<RunActions scope={scope} run={run} />}
       />
       {run.blocked && !run.pending_wait ? <BlockedNotice blocked={run.blocked} /> : null}
@@ -186,11 +190,10 @@ function Failure({ event }: { event: RunEvent }) {
 
 function Logs({ scope, run }: { scope: Scope; run: Run }) {
   const live = isLive(run);
-  const { buffer, state, error } = useLogs(scope, run.id, live);
+  const { buffer, caughtUp, error } = useLogs(scope, run.id, live);
   if (error) return <ErrorState error={error} />;
-  const emptyText =
-    state === "connecting" ? "Loading the log" : live ? "No line yet. They appear here as they are written." : "The run wrote nothing.";
-  return <LogViewer buffer={buffer} live={live} emptyText={emptyText} fileName={`${run.task_id}-${run.id}.log`} />;
+  const emptyText = live ? "No line yet. They appear here as they are written." : "The run wrote nothing.";
+  return <LogViewer buffer={buffer} live={live} loading={!caughtUp} emptyText={emptyText} fileName={`${run.task_id}-${run.id}.log`} />;
 }
 
 function Events({ story }: { story: RunStory }) {

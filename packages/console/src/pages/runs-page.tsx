@@ -40,7 +40,13 @@ export function RunsPage() {
         <ListState
           query={runs}
           empty={
-            <EmptyState icon={<CirclePlay />} title={status === undefined ? "No run yet" : "No run has this status"}>
+            <EmptyState
+              icon={<CirclePlay />}
+              title={status === undefined ? "No run yet" : "No run has this status"}
+              command={
+                status === undefined ? `helmr session start TASK --project ${scope.project} --env ${scope.environment} --follow` : undefined
+              }
+            >
               {status === undefined ? "Start a session, and its first run appears here." : "Choose another one."}
             </EmptyState>
           }

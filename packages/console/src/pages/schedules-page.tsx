@@ -17,31 +17,26 @@ import { useScope } from "../hooks/use-scope.ts";
 import { Button } from "../ui/button.tsx";
 import { Card } from "../ui/card.tsx";
 import { useConfirm } from "../ui/confirm.tsx";
-import { type Column, Table } from "../ui/table.tsx";
+import { type Column, Table, TwoPart } from "../ui/table.tsx";
 import { cronText } from "../util/cron-text.ts";
 
 const columns: readonly Column<Schedule>[] = [
   {
     key: "task",
     title: "Task",
-    render: (schedule) => (
-      <>
-        <span className="font-medium">{schedule.task}</span>
-        <span className="ml-2 text-xs text-muted">{schedule.deduplication_key ?? "in code"}</span>
-      </>
-    ),
+    render: (schedule) => <TwoPart first={schedule.task} second={schedule.deduplication_key ?? "declared in code"} />,
   },
   {
     key: "when",
     title: "When",
     render: ({ cron, timezone }) => (
-      <span data-tip={`${cron} (${timezone})`}>
-        {cronText(cron) ?? <code className="font-mono text-xs">{cron}</code>}{" "}
-        <span className="text-xs text-muted max-sm:hidden">{timezone}</span>
+      <span data-tip={`${cron} (${timezone})`} className="flex flex-col max-sm:whitespace-normal sm:flex-row sm:items-baseline sm:gap-2">
+        {cronText(cron) ?? <code className="font-mono text-xs">{cron}</code>}
+        <span className="text-xs text-muted">{timezone}</span>
       </span>
     ),
   },
-  { key: "status", title: "Status", render: ({ status }) => <StatusBadge of="schedule" status={status} /> },
+  { key: "status", title: "Status", from: "sm", render: ({ status }) => <StatusBadge of="schedule" status={status} /> },
   {
     key: "error",
     title: "",

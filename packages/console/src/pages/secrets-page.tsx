@@ -44,7 +44,11 @@ export function SecretsPage() {
         <ListState
           query={secrets}
           empty={
-            <EmptyState icon={<LockKeyhole />} title="No secret yet">
+            <EmptyState
+              icon={<LockKeyhole />}
+              title="No secret yet"
+              command={`helmr secret set GITHUB_TOKEN --project ${scope.project} --env ${scope.environment}`}
+            >
               A task names the secrets it needs; set them here before it starts.
             </EmptyState>
           }

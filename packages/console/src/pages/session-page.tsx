@@ -1,5 +1,5 @@
 /** One session: what was said in its streams, its turns, and a box to say more. */
-import type { Session, SessionRun } from "@helmr/protocol/api";
+import type { Run, Session, SessionRun } from "@helmr/protocol/api";
 import { useQuery } from "@tanstack/react-query";
 import { CircleStop, DoorClosed } from "lucide-react";
 import { call } from "../api/call.ts";
@@ -9,7 +9,7 @@ import { type Scope, scopeKey } from "../api/scope.ts";
 import { BlockedNotice } from "../components/blocked-notice.tsx";
 import { IdText } from "../components/id-text.tsx";
 import { JsonTree } from "../components/json-tree.tsx";
-import { EmptyState, ErrorState, ItemState } from "../components/list-states.tsx";
+import { EmptyState, ErrorState, ItemState, PageState } from "../components/list-states.tsx";
 import { PageHeader } from "../components/page-header.tsx";
 import { PendingWaitCard } from "../components/pending-wait-card.tsx";
 import { RecordList } from "../components/record-list.tsx";
@@ -31,31 +31,39 @@ import { useConfirm } from "../ui/confirm.tsx";
 import { Select } from "../ui/field.tsx";
 import { SkeletonRows } from "../ui/skeleton.tsx";
 import { useSetQueryText } from "../hooks/use-query-text.ts";
+import { classes } from "../ui/classes.ts";
 import { paths } from "../util/paths.ts";
+import { member } from "../util/run-story.ts";
 
 export function SessionPage() {
   const scope = useScope();
   const id = useParam("id");
   const session = useQuery(sessionQuery(scope, id));
-  return <ItemState query={session}>{(item) => <LoadedSession key={item.id} scope={scope} session={item} />}</ItemState>;
+  return (
+    <PageState query={session} noun="session" parent={{ label: "All sessions", href: paths.sessions(scope) }}>
+      {(item) => <LoadedSession key={item.id} scope={scope} session={item} />}
+    </PageState>
+  );
 }
 
 function LoadedSession({ scope, session }: { scope: Scope; session: Session }) {
   const { current_run_id: runId } = session;
   const active = session.status === "open" && session.activity !== "idle";
+  const { data: run } = useQuery({ ...runQuery(scope, runId ?? ""), enabled: active && runId !== undefined });
+  const wait = active && session.activity === "waiting" ? run?.pending_wait : undefined;
   return (
     <>
       <PageHeader
         parent={{ label: "Sessions", href: paths.sessions(scope) }}
         title={session.external_id ?? session.task_id}
         badge={<SessionBadge session={session} />}
-        detail={<IdText id={session.id} />}
+        crumb={<IdText id={session.id} />}
         actions={<SessionActions scope={scope} session={session} />}
       />
-      {active && runId !== undefined ? <CurrentRun key={runId} scope={scope} session={session} runId={runId} /> : null}
-      {session.error === undefined || session.error === null ? null : <SessionError session={session} />}
+      {active && runId !== undefined ? <CurrentRun key={runId} scope={scope} session={session} run={run} runId={runId} /> : null}
+      <SessionEnd session={session} />
       <div className="grid items-start gap-4 lg:grid-cols-[minmax(0,1fr)_320px]">
-        <Streams scope={scope} session={session} />
+        <Streams scope={scope} session={session} wait={wait} />
         <div className="min-w-0 space-y-4">
           <Turns scope={scope} session={session} />
           <SessionFacts scope={scope} session={session} />
@@ -66,22 +74,34 @@ function LoadedSession({ scope, session }: { scope: Scope; session: Session }) {
 }
 
 /** Follows the run that is active, so that the page moves with it; says what it waits for. */
-function CurrentRun({ scope, session, runId }: { scope: Scope; session: Session; runId: string }) {
+function CurrentRun({ scope, session, run, runId }: { scope: Scope; session: Session; run: Run | undefined; runId: string }) {
   useRunStory(scope, runId, session.id);
-  const { data: run } = useQuery(runQuery(scope, runId));
-  if (run?.pending_wait && session.activity === "waiting") return <PendingWaitCard scope={scope} run={run} wait={run.pending_wait} />;
+  if (run?.pending_wait && session.activity === "waiting")
+    return <PendingWaitCard scope={scope} run={run} wait={run.pending_wait} hasComposer />;
   const blocked = session.blocked ?? run?.blocked;
   return blocked ? <BlockedNotice blocked={blocked} /> : null;
 }
 
-function SessionError({ session: { error, terminal_reason: end } }: { session: Session }) {
+const endTitles: Record<Exclude<Session["status"], "open">, string> = {
+  closed: "The session was closed",
+  cancelled: "The session was cancelled",
+  expired: "The session has expired",
+};
+
+function SessionEnd({ session: { status, error, terminal_reason: end } }: { session: Session }) {
+  if (status === "open") return null;
+  const said = member({ attributes: error }, "message");
+  const reason = end?.reason ?? (typeof said === "string" ? said : undefined);
   return (
-    <div className="mb-4 rounded-lg border border-line bg-sunken px-3.5 py-3 text-sm">
-      <p className="mb-1 text-xs text-muted">
-        Ended{end?.reason === undefined ? "" : `: ${end.reason}`}
-        {end?.origin === undefined ? "" : ` (${end.origin})`}
-      </p>
-      <JsonTree value={error ?? null} label="Error" />
+    <div className="mb-4 flex items-start gap-3 rounded-lg border border-line bg-sunken px-3.5 py-3 text-sm">
+      <CircleStop className="mt-0.5 size-4 shrink-0 text-muted" aria-hidden="true" />
+      <div className="min-w-0">
+        <p className="font-medium">
+          {endTitles[status]}
+          {end?.origin === undefined ? null : <span className="font-normal text-muted"> by {end.origin}</span>}
+        </p>
+        {reason === undefined ? null : <p className="mt-0.5 break-words whitespace-pre-wrap text-muted">{reason}</p>}
+      </div>
     </div>
   );
 }
@@ -123,10 +143,12 @@ function SessionActions({ scope, session }: { scope: Scope; session: Session }) 
   );
 }
 
-function Streams({ scope, session }: { scope: Scope; session: Session }) {
+function Streams({ scope, session, wait }: { scope: Scope; session: Session; wait: Run["pending_wait"] }) {
   const { streams, records, loading, error, loadEarlier } = useStreamRecords(scope, session.id);
   const { stream: chosen = "" } = useQueryText();
   const inputs = streams.filter(({ direction }) => direction === "input").map(({ name }) => name);
+  const awaited = wait?.kind === "stream" ? member({ attributes: wait.params }, "stream") : undefined;
+  const correlation = wait?.kind === "stream" ? member({ attributes: wait.params }, "correlation_id") : undefined;
   const shown = chosen === "" ? records : records.filter((record) => `${record.direction} ${record.name}` === chosen);
   return (
     <Card title="Streams" flush actions={streams.length > 1 ? <StreamChoice streams={streams} chosen={chosen} /> : undefined}>
@@ -148,9 +170,17 @@ function Streams({ scope, session }: { scope: Scope; session: Session }) {
       ) : (
         <RecordList records={shown} />
       )}
-      {inputs.length === 0 ? null : (
-        <div className="border-t border-line p-3.5">
-          <SendInputForm scope={scope} sessionId={session.id} streams={inputs} reason={sessionRule.send(session)} />
+      {inputs.length === 0 || session.status !== "open" ? null : (
+        <div className={classes("border-t border-line p-3.5", awaited !== undefined && "bg-wait-soft/50")}>
+          <SendInputForm
+            key={String(awaited)}
+            scope={scope}
+            sessionId={session.id}
+            streams={inputs}
+            first={typeof awaited === "string" ? awaited : undefined}
+            correlationId={typeof correlation === "string" ? correlation : undefined}
+            reason={sessionRule.send(session)}
+          />
         </div>
       )}
     </Card>
@@ -172,15 +202,7 @@ function StreamChoice({
       label: `${direction === "input" ? "→" : "←"} ${name} (${sequence})`,
     })),
   ];
-  return (
-    <Select
-      aria-label="Stream"
-      className="h-7 w-auto text-xs"
-      value={chosen}
-      onChange={(stream) => setQuery({ stream })}
-      options={options}
-    />
-  );
+  return <Select aria-label="Stream" size="small" fit value={chosen} onChange={(stream) => setQuery({ stream })} options={options} />;
 }
 
 function Turns({ scope, session }: { scope: Scope; session: Session }) {

@@ -51,7 +51,11 @@ export function SessionsPage() {
         <ListState
           query={sessions}
           empty={
-            <EmptyState icon={<MessagesSquare />} title={filtered ? "No session fits the filters" : "No session yet"}>
+            <EmptyState
+              icon={<MessagesSquare />}
+              title={filtered ? "No session fits the filters" : "No session yet"}
+              command={filtered ? undefined : `helmr session start TASK --project ${scope.project} --env ${scope.environment} --follow`}
+            >
               {filtered ? "Change or clear them." : "Start one here, from your code with sessions.start(), or let a schedule do it."}
             </EmptyState>
           }

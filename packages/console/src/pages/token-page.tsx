@@ -7,7 +7,7 @@ import { tokenRule } from "../api/rules.ts";
 import { type Scope, scopeKey } from "../api/scope.ts";
 import { IdText, shortId } from "../components/id-text.tsx";
 import { JsonTree } from "../components/json-tree.tsx";
-import { ItemState } from "../components/list-states.tsx";
+import { PageState } from "../components/list-states.tsx";
 import { PageHeader } from "../components/page-header.tsx";
 import { RelativeTime } from "../components/relative-time.tsx";
 import { StatusBadge } from "../components/status-badge.tsx";
@@ -20,12 +20,17 @@ import { Button } from "../ui/button.tsx";
 import { Card, Facts } from "../ui/card.tsx";
 import { useConfirm } from "../ui/confirm.tsx";
 import { paths } from "../util/paths.ts";
+import { questionOf } from "../util/question.ts";
 
 export function TokenPage() {
   const scope = useScope();
   const id = useParam("id");
   const token = useQuery(tokenQuery(scope, id));
-  return <ItemState query={token}>{(item) => <LoadedToken scope={scope} token={item} />}</ItemState>;
+  return (
+    <PageState query={token} noun="token" parent={{ label: "All tokens", href: paths.tokens(scope) }}>
+      {(item) => <LoadedToken scope={scope} token={item} />}
+    </PageState>
+  );
 }
 
 function LoadedToken({ scope, token }: { scope: Scope; token: Token }) {
@@ -34,7 +39,8 @@ function LoadedToken({ scope, token }: { scope: Scope; token: Token }) {
     <>
       <PageHeader
         parent={{ label: "Tokens", href: paths.tokens(scope) }}
-        title={`Token ${shortId(token.id)}`}
+        crumb={<IdText id={token.id} />}
+        title={questionOf(metadata) ?? `Token ${shortId(token.id)}`}
         badge={<StatusBadge of="token" status={token.status} />}
         actions={<CancelToken scope={scope} token={token} />}
       />

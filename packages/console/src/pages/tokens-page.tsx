@@ -83,7 +83,13 @@ export function TokensPage() {
         <ItemState query={page}>
           {({ tokens, next_cursor: next }) =>
             tokens.length === 0 ? (
-              <EmptyState icon={<Hand />} title={status === undefined ? "No token yet" : "No token has this status"}>
+              <EmptyState
+                icon={<Hand />}
+                title={status === undefined ? "No token yet" : "No token has this status"}
+                command={
+                  status === undefined ? `helmr token create --timeout 1h --project ${scope.project} --env ${scope.environment}` : undefined
+                }
+              >
                 {status === undefined ? "Tasks create them with tokens.create() and wait for them." : "Choose another one."}
               </EmptyState>
             ) : (

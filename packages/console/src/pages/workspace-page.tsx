@@ -8,7 +8,7 @@ import { type Scope, scopeKey } from "../api/scope.ts";
 import { FileBrowser } from "../components/file-browser.tsx";
 import { IdText, shortId } from "../components/id-text.tsx";
 import { JsonTree } from "../components/json-tree.tsx";
-import { EmptyState, ItemState, ListState } from "../components/list-states.tsx";
+import { EmptyState, ListState, PageState } from "../components/list-states.tsx";
 import { PageHeader } from "../components/page-header.tsx";
 import { RelativeTime } from "../components/relative-time.tsx";
 import { StatusBadge } from "../components/status-badge.tsx";
@@ -30,7 +30,11 @@ export function WorkspacePage() {
   const scope = useScope();
   const id = useParam("id");
   const workspace = useQuery(workspaceQuery(scope, id));
-  return <ItemState query={workspace}>{(item) => <LoadedWorkspace key={item.id} scope={scope} workspace={item} />}</ItemState>;
+  return (
+    <PageState query={workspace} noun="workspace" parent={{ label: "All workspaces", href: paths.workspaces(scope) }}>
+      {(item) => <LoadedWorkspace key={item.id} scope={scope} workspace={item} />}
+    </PageState>
+  );
 }
 
 function LoadedWorkspace({ scope, workspace }: { scope: Scope; workspace: Workspace }) {
@@ -42,7 +46,7 @@ function LoadedWorkspace({ scope, workspace }: { scope: Scope; workspace: Worksp
         parent={{ label: "Workspaces", href: paths.workspaces(scope) }}
         title={workspace.external_id ?? `Workspace ${shortId(workspace.id)}`}
         badge={<StatusBadge of="workspace" status={workspace.state} />}
-        detail={<IdText id={workspace.id} />}
+        crumb={<IdText id={workspace.id} />}
         actions={<WorkspaceActions scope={scope} workspace={workspace} />}
       />
       <WorkspaceFacts workspace={workspace} />

@@ -71,7 +71,13 @@ export function WorkspacesPage() {
         <ListState
           query={workspaces}
           empty={
-            <EmptyState icon={<FolderGit2 />} title={filtered ? "No workspace fits the filters" : "No workspace yet"}>
+            <EmptyState
+              icon={<FolderGit2 />}
+              title={filtered ? "No workspace fits the filters" : "No workspace yet"}
+              command={
+                filtered ? undefined : `helmr workspace create --sandbox SANDBOX --project ${scope.project} --env ${scope.environment}`
+              }
+            >
               {filtered ? "Change or clear them." : "A session brings its own, or uses one that is made here."}
             </EmptyState>
           }

@@ -23,7 +23,7 @@ export function Card({
           {actions === undefined ? null : <div className="flex items-center gap-1.5 text-xs text-muted">{actions}</div>}
         </header>
       )}
-      <div className={flush ? "" : "p-3.5"}>{children}</div>
+      <div className={flush ? "overflow-clip rounded-b-lg" : "p-3.5"}>{children}</div>
     </section>
   );
 }

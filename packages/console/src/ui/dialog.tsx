@@ -46,5 +46,9 @@ export function Dialog({ open, onOpenChange, title, description, wide = false, c
 }
 
 export function DialogActions({ children }: { children: ReactNode }) {
-  return <div className="mt-5 flex flex-wrap items-center justify-end gap-2">{children}</div>;
+  return (
+    <div className="sticky -bottom-4 -mx-4 mt-5 -mb-4 flex flex-wrap items-center justify-end gap-2 rounded-b-lg border-t border-line bg-surface px-4 py-3">
+      {children}
+    </div>
+  );
 }

@@ -1,8 +1,11 @@
+import { ChevronDown } from "lucide-react";
 import { type ComponentProps, type ReactNode, useId } from "react";
 import { classes } from "./classes.ts";
 
-export const inputClasses =
-  "h-8 w-full min-w-0 rounded-md border border-line-strong bg-surface px-2.5 text-sm text-ink aria-invalid:border-bad disabled:opacity-60 focus-visible:outline-offset-0";
+const controlClasses =
+  "min-w-0 rounded-md border border-line-strong bg-surface text-ink aria-invalid:border-bad disabled:opacity-60 focus-visible:outline-offset-0";
+
+export const inputClasses = `${controlClasses} h-8 w-full px-2.5 text-sm`;
 
 export interface FieldFrame {
   label: string;
@@ -98,25 +101,34 @@ export function SelectField({
   );
 }
 
-export function Select({
-  value,
-  onChange,
-  options,
-  className,
-  ...rest
-}: Omit<ComponentProps<"select">, "onChange" | "value"> & {
+export interface SelectProps extends Omit<ComponentProps<"select">, "onChange" | "value" | "size" | "className"> {
   value: string;
   onChange: (value: string) => void;
   options: readonly Option[];
-}) {
+  size?: "regular" | "small";
+  /** As wide as its longest option; otherwise it takes the whole line. */
+  fit?: boolean;
+}
+
+const selectSizes = { regular: "h-8 text-sm", small: "h-7 text-xs" } as const;
+
+export function Select({ value, onChange, options, size = "regular", fit = false, ...rest }: SelectProps) {
   return (
-    <select {...rest} value={value} onChange={(event) => onChange(event.target.value)} className={classes(inputClasses, "pr-7", className)}>
-      {options.map((option) => (
-        <option key={option.value} value={option.value}>
-          {option.label}
-        </option>
-      ))}
-    </select>
+    <span className={classes("relative inline-flex max-w-full min-w-0 align-middle", !fit && "w-full")}>
+      <select
+        {...rest}
+        value={value}
+        onChange={(event) => onChange(event.target.value)}
+        className={classes(controlClasses, selectSizes[size], "w-full appearance-none truncate pr-7 pl-2.5")}
+      >
+        {options.map((option) => (
+          <option key={option.value} value={option.value}>
+            {option.label}
+          </option>
+        ))}
+      </select>
+      <ChevronDown className="pointer-events-none absolute top-1/2 right-2 size-3.5 -translate-y-1/2 text-faint" aria-hidden="true" />
+    </span>
   );
 }
 

@@ -11,7 +11,7 @@ export function FilterBar({ children }: { children: ReactNode }) {
 export function SelectFilter({ name, label, options }: { name: string; label: string; options: readonly Option[] }) {
   const value = useQueryText()[name] ?? "";
   const setQuery = useSetQueryText();
-  return <Select aria-label={label} className="w-auto" value={value} onChange={(next) => setQuery({ [name]: next })} options={options} />;
+  return <Select aria-label={label} fit value={value} onChange={(next) => setQuery({ [name]: next })} options={options} />;
 }
 
 export function TextFilter({ name, label, mono = false }: { name: string; label: string; mono?: boolean }) {

@@ -76,6 +76,16 @@ export function Table<Row>({ label, rows, columns, keyOf, hrefOf, actions }: Tab
   );
 }
 
+/** A name and what tells it apart: one line where there is room, two on a phone. */
+export function TwoPart({ first, second }: { first: string; second: string }) {
+  return (
+    <span className="flex min-w-0 flex-col sm:flex-row sm:items-baseline sm:gap-2">
+      <span className="font-medium">{first}</span>
+      <span className="font-mono text-xs text-muted">{second}</span>
+    </span>
+  );
+}
+
 function cellClasses<Row>({ from, align, grow }: Column<Row>): string {
   return classes(
     "px-3.5 py-1.5",

@@ -11,7 +11,7 @@ export interface Tab {
 /** Tabs are links: the address says which one is open. The first one needs no mention there. */
 export function Tabs({ label, tabs, active, param = "tab" }: { label: string; tabs: readonly Tab[]; active: string; param?: string }) {
   return (
-    <nav aria-label={label} className="-mb-px flex gap-4 overflow-x-auto border-b border-line">
+    <nav aria-label={label} className="flex gap-4 overflow-x-auto shadow-[inset_0_-1px_0_var(--line)]">
       {tabs.map((tab, index) => (
         <AppLink
           key={tab.key}
@@ -20,7 +20,7 @@ export function Tabs({ label, tabs, active, param = "tab" }: { label: string; ta
           resetScroll={false}
           aria-current={tab.key === active ? "page" : undefined}
           className={classes(
-            "-mb-px flex items-center gap-1.5 border-b-2 px-0.5 py-2 text-sm whitespace-nowrap",
+            "flex items-center gap-1.5 border-b-2 px-0.5 py-2 text-sm whitespace-nowrap",
             tab.key === active ? "border-accent font-medium text-ink" : "border-transparent text-muted hover:text-ink",
           )}
         >

@@ -139,6 +139,13 @@ export function waitLabel({ attributes }: Pick<RunEvent, "attributes">): string 
   return kind === "token" ? "Token" : kind === "timer" ? "Timer" : "Wait";
 }
 
+/** The same as a sentence: `waits for a token`, `waits for input on approvals`, `sleeps`. */
+export function waitText({ kind, params }: { kind?: string | undefined; params?: unknown }): string {
+  const stream = member({ attributes: params }, "stream");
+  if (kind === "stream") return typeof stream === "string" ? `waits for input on ${stream}` : "waits for input";
+  return kind === "token" ? "waits for an answer" : kind === "timer" ? "sleeps" : "waits";
+}
+
 export function member({ attributes }: { attributes?: unknown }, name: string): unknown {
   return typeof attributes === "object" && attributes !== null ? (attributes as Record<string, unknown>)[name] : undefined;
 }

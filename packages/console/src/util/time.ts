@@ -10,16 +10,17 @@ export function relativeTime(at: number, now: number): string {
   const ms = at - now;
   const size = Math.abs(ms);
   if (size >= 30 * DAY) return new Date(at).toLocaleDateString(undefined, { year: "numeric", month: "short", day: "numeric" });
-  const text = size < 5 * SECOND ? "" : coarse(size);
+  const text = size < 5 * SECOND ? "" : coarse(size, ms < 0 ? Math.floor : Math.round);
   if (text === "") return ms <= 0 ? "just now" : "now";
   return ms < 0 ? `${text} ago` : `in ${text}`;
 }
 
-function coarse(ms: number): string {
-  if (ms < MINUTE) return `${Math.floor(ms / SECOND)} s`;
-  if (ms < HOUR) return `${Math.floor(ms / MINUTE)} min`;
-  if (ms < 2 * DAY) return `${Math.floor(ms / HOUR)} h`;
-  return `${Math.floor(ms / DAY)} days`;
+/** What has passed is rounded down; what is to come to the nearest, so that a week from now is not `in 6 days` a second later. */
+function coarse(ms: number, round: (value: number) => number): string {
+  if (ms < MINUTE) return `${round(ms / SECOND)} s`;
+  if (ms < HOUR) return `${round(ms / MINUTE)} min`;
+  if (ms < 2 * DAY) return `${round(ms / HOUR)} h`;
+  return `${round(ms / DAY)} days`;
 }
 
 /** Two units at most: `340 ms`, `12.4 s`, `3 min 20 s`, `2 h 5 min`, `4 d 3 h`. */
