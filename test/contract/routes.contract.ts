@@ -1,4 +1,6 @@
 /** Every endpoint of the protocol table has a handler, on every path it has. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { apiEndpointList, routePaths } from "@helmr/protocol/api";
 import { type ControlPlane, controlPlane } from "@helmr/test/platform";
 import { type TestDatabase, testDatabase } from "@helmr/test/services";
@@ -48,6 +50,17 @@ describe("beside the API", () => {
   test("health touches nothing, readiness asks the database", async () => {
     expect(await plane.api.call("GET", "/healthz")).toMatchObject({ status: 200, json: { status: "ok" } });
     expect(await plane.api.call("GET", "/readyz")).toMatchObject({ status: 200, json: { status: "ready" } });
+  });
+
+  test("the OpenAPI document that is checked in is served, to anybody", async () => {
+    const url = `${plane.url}/api/openapi.json`;
+    const answer = await fetch(url);
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("content-type")).toBe("application/json; charset=utf-8");
+    const file = join(import.meta.dirname, "..", "..", "packages", "protocol", "reference", "api.openapi.json");
+    expect(await answer.json()).toEqual(JSON.parse(await readFile(file, "utf8")));
+    const again = await fetch(url, { headers: { "if-none-match": answer.headers.get("etag")! } });
+    expect(again.status).toBe(304);
   });
 
   test("without a console a page is 404", async () => {

@@ -18,6 +18,7 @@ import { createApp, refuseOtherMethods } from "./app.ts";
 import { openAuthenticator } from "./auth/authenticate.ts";
 import { openConsole } from "./console.ts";
 import { addHealthRoutes } from "./health.ts";
+import { addOpenApiRoute } from "./openapi.ts";
 import { addPackageRoutes } from "./packages.ts";
 import { createRoutes, type Routes } from "./route.ts";
 import { addBlobRoutes } from "./worker/blobs.ts";
@@ -60,6 +61,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   const onFault = (error: unknown) => telemetry.emit("stream_failed", { error });
   await app.register(websocket, { options: { maxPayload: 1024 * 1024 } });
   addHealthRoutes(app, options.isReady);
+  addOpenApiRoute(app);
   await addPackageRoutes(app, options.packagesDirectory);
 
   const authenticator = openAuthenticator(accounts);
