@@ -7,6 +7,7 @@ const generators = [
   ["node", "scripts/generate-guest-protocol.ts"],
   ["node", "packages/sdk/src/node/api-listing.ts"],
   ["node", "scripts/generate-reference.ts"],
+  ["node", "scripts/generate-figures.ts"],
 ];
 
 const extra = process.argv.includes("--check") ? ["--check"] : [];

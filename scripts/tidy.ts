@@ -34,15 +34,19 @@ const packageImports: Record<string, readonly string[]> = {
 
 /** Layers inside the server, top first: a layer imports only itself and what stands below it. Files beside the folders are shared. */
 const serverMay: Record<string, readonly string[]> = {
-  main: ["http", "reconcilers", "operations", "store", "domain", "dispatch", "blobs", "mail"],
+  main: ["http", "reconcilers", "operations", "store", "domain", "dispatch", "blobs", "mail", "files"],
   http: ["operations", "domain"],
   reconcilers: ["operations", "store", "domain", "dispatch", "blobs"],
-  operations: ["store", "domain", "dispatch", "blobs", "mail"],
+  operations: ["store", "domain", "dispatch", "blobs", "mail", "files"],
   store: ["domain"],
   dispatch: ["store", "domain"],
   blobs: [],
   mail: [],
   domain: [],
+  // Trees of stored versions: files (the port and its thread) → chunks (opening what workers sealed) → ext4 (pure).
+  files: ["chunks", "ext4", "blobs"],
+  chunks: ["ext4"],
+  ext4: [],
 };
 
 const bannedNames = new Set(["utils", "util", "helpers", "helper", "common", "misc", "types", "constants", "manager", "service", "base"]);
