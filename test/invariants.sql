@@ -58,7 +58,8 @@ select a.run_id, a.id from run_attempts a join runs r on r.id = a.run_id where a
 
 -- name: an executing run whose attempt is not running
 select r.id, a.state from runs r join run_attempts a on a.id = r.attempt_id
- where (r.state in ('executing', 'waiting', 'cancelling') and a.state <> 'running') or (r.state = 'leased' and a.state <> 'pending');
+ where (r.state in ('executing', 'waiting', 'cancelling') and a.state <> 'running')
+    or (r.state = 'leased' and a.state <> case when r.checkpoint_id is null then 'pending' else 'running' end);
 
 -- name: two writers of a workspace
 select workspace_id, count(*) from workspace_mounts where state in ('requested', 'mounting', 'mounted', 'unmounting') group by workspace_id having count(*) > 1;
@@ -83,6 +84,25 @@ select parent_version_id, count(*) from workspace_versions where state = 'ready'
 
 -- name: a waiting run without a wait
 select r.id from runs r where r.state = 'waiting' and r.parked_wait_id is null;
+
+-- name: a waiting run whose checkpoint is not ready, or whose wait is decided
+select r.id, c.state, w.condition, w.suspension from runs r left join checkpoints c on c.id = r.checkpoint_id left join run_waits w on w.id = r.parked_wait_id
+ where r.state = 'waiting' and (c.state is distinct from 'ready' or w.condition is distinct from 'open' or w.suspension is distinct from 'parked');
+
+-- name: a run with a checkpoint in a state that has none, or with one that is not ready
+select r.id, r.state, c.state from runs r join checkpoints c on c.id = r.checkpoint_id
+ where r.state not in ('waiting', 'queued', 'leased') or c.state <> 'ready' or c.run_id <> r.id;
+
+-- name: a ready checkpoint that nobody will resume from
+select c.id from checkpoints c join runs r on r.id = c.run_id where c.state = 'ready' and r.checkpoint_id is distinct from c.id;
+
+-- name: a run that resumes without its checkpoint
+select q.run_id from run_queue q join runs r on r.id = q.run_id
+ where q.checkpoint_id is distinct from r.checkpoint_id or q.resume <> (q.checkpoint_id is not null);
+
+-- name: a parked wait of a run that is not parked
+select w.id, w.suspension, r.state from run_waits w join runs r on r.id = w.run_id
+ where (w.suspension = 'parked' and r.state not in ('waiting', 'queued', 'finished')) or (w.suspension = 'resuming' and r.state not in ('leased', 'finished'));
 
 -- name: an open wait of a finished run
 select w.id from run_waits w join runs r on r.id = w.run_id where w.condition = 'open' and r.state = 'finished';

@@ -92,6 +92,9 @@ create table checkpoints (
   state                text not null,
   worker_id            uuid,
   compatibility        jsonb not null,
+  requires             text,
+  resume_state         jsonb not null default '{}'::jsonb,
+  template_artifact_id uuid,
   memory_artifact_id   uuid,
   device_artifact_id   uuid,
   scratch_artifact_id  uuid,
@@ -110,11 +113,13 @@ create table checkpoints (
   constraint checkpoints_memory_artifact_id_fkey FOREIGN KEY (memory_artifact_id) REFERENCES artifacts(id),
   constraint checkpoints_run_id_fkey FOREIGN KEY (run_id) REFERENCES runs(id) ON DELETE CASCADE,
   constraint checkpoints_scratch_artifact_id_fkey FOREIGN KEY (scratch_artifact_id) REFERENCES artifacts(id),
+  constraint checkpoints_template_artifact_id_fkey FOREIGN KEY (template_artifact_id) REFERENCES artifacts(id),
   constraint checkpoints_wait_id_fkey FOREIGN KEY (wait_id) REFERENCES run_waits(id) ON DELETE CASCADE,
   constraint checkpoints_worker_id_fkey FOREIGN KEY (worker_id) REFERENCES workers(id)
 );
 CREATE INDEX checkpoints_expiry ON public.checkpoints USING btree (expires_at) WHERE (state = 'ready'::text);
 CREATE INDEX checkpoints_run ON public.checkpoints USING btree (run_id, created_at DESC);
+CREATE INDEX checkpoints_run_ready ON public.checkpoints USING btree (run_id) WHERE (state = 'ready'::text);
 CREATE INDEX checkpoints_wait ON public.checkpoints USING btree (wait_id);
 
 create table continuations (
@@ -615,6 +620,7 @@ create table run_queue (
   disk_mib       bigint not null,
   image_ref      text not null,
   checkpoint_id  uuid,
+  requires       text,
   queued_at      timestamp with time zone not null default now(),
   constraint run_queue_pkey PRIMARY KEY (run_id),
   constraint run_queue_gate_check CHECK ((gate = ANY (ARRAY['delayed'::text, 'workspace'::text, 'lane'::text, 'open'::text]))),
@@ -626,6 +632,7 @@ CREATE INDEX run_queue_expiry ON public.run_queue USING btree (expires_at) WHERE
 CREATE INDEX run_queue_gate ON public.run_queue USING btree (gate, lane, workspace_id) WHERE (gate = ANY (ARRAY['workspace'::text, 'lane'::text]));
 CREATE INDEX run_queue_lane ON public.run_queue USING btree (lane, gate, resume DESC, priority DESC, ready_at, run_id) WHERE ((gate = ANY (ARRAY['open'::text, 'lane'::text])) AND (lane IS NOT NULL));
 CREATE INDEX run_queue_open ON public.run_queue USING btree (worker_group, environment_id, milli_cpu, memory_mib, disk_mib, resume DESC, priority DESC, ready_at, run_id) WHERE (gate = 'open'::text);
+CREATE INDEX run_queue_resume ON public.run_queue USING btree (ready_at) WHERE resume;
 CREATE INDEX run_queue_workspace ON public.run_queue USING btree (workspace_id, resume DESC, priority DESC, ready_at, run_id) WHERE (gate = 'workspace'::text);
 
 create table run_waits (
@@ -665,6 +672,7 @@ create table run_waits (
 );
 CREATE INDEX run_waits_run ON public.run_waits USING btree (run_id);
 CREATE INDEX run_waits_run_open ON public.run_waits USING btree (run_id) WHERE (condition = 'open'::text);
+CREATE INDEX run_waits_run_parked ON public.run_waits USING btree (run_id) WHERE (suspension = ANY (ARRAY['parked'::text, 'resuming'::text]));
 CREATE INDEX run_waits_stream_open ON public.run_waits USING btree (stream_id) WHERE ((condition = 'open'::text) AND (stream_id IS NOT NULL));
 CREATE INDEX run_waits_token_open ON public.run_waits USING btree (token_id) WHERE ((condition = 'open'::text) AND (token_id IS NOT NULL));
 CREATE INDEX run_waits_wake ON public.run_waits USING btree (wake_at) WHERE ((condition = 'open'::text) AND (wake_at IS NOT NULL));
@@ -934,6 +942,7 @@ create table workers (
   epoch           bigint not null default 0,
   state           text not null,
   facts           jsonb not null default '{}'::jsonb,
+  restores        text not null default ''::text,
   milli_cpu       integer not null default 0,
   memory_mib      integer not null default 0,
   disk_mib        bigint not null default 0,
@@ -1015,6 +1024,7 @@ CREATE INDEX workspace_mounts_ended ON public.workspace_mounts USING btree (upda
 CREATE UNIQUE INDEX workspace_mounts_live ON public.workspace_mounts USING btree (workspace_id) WHERE (state = ANY (ARRAY['requested'::text, 'mounting'::text, 'mounted'::text, 'unmounting'::text]));
 CREATE INDEX workspace_mounts_worker ON public.workspace_mounts USING btree (worker_id) WHERE (state = ANY (ARRAY['mounting'::text, 'mounted'::text, 'unmounting'::text]));
 CREATE INDEX workspace_mounts_workspace ON public.workspace_mounts USING btree (workspace_id, created_at DESC);
+
 
 create table workspace_versions (
   id                uuid not null,

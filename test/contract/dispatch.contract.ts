@@ -50,7 +50,7 @@ describe.each(Object.entries(adapters))("the %s adapter", (_name, open) => {
     return run.id;
   };
   const propose = async (limit: number, free = [plenty], group = "default") =>
-    (await dispatch.propose({ group, free, limit })).map((candidate) => candidate.runId);
+    (await dispatch.propose({ group, free, restores: ["qemu"], limit })).map((candidate) => candidate.runId);
 
   test("proposes in order: resumed runs, priority, time", async () => {
     const first = await ready();

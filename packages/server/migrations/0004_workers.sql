@@ -19,6 +19,7 @@ create table workers (
   state           text not null check (state in ('joining', 'active', 'draining', 'drained', 'lost')),
   -- What the worker said of itself: driver, accelerator, cpu family, versions, shape limits.
   facts           jsonb not null default '{}',
+  restores        text not null default '',        -- which snapshots it can restore (protocol/worker/leases.ts, workerRestores)
   milli_cpu       int not null default 0,
   memory_mib      int not null default 0,
   disk_mib        bigint not null default 0,

@@ -201,6 +201,7 @@ create table run_queue (
   disk_mib       bigint not null,
   image_ref      text not null,
   checkpoint_id  uuid,
+  requires       text,                             -- what a worker must offer to restore the checkpoint
   queued_at      timestamptz not null default now()
 );
 -- The ready index: groups of equal shape are found by skipping, so that what does not fit a worker costs one step, not one per run.
@@ -211,6 +212,7 @@ create index run_queue_workspace on run_queue (workspace_id, resume desc, priori
 -- Only one run of a workspace is let past its gate.
 create unique index run_queue_admitted on run_queue (workspace_id) where gate in ('lane', 'open');
 create index run_queue_gate on run_queue (gate, lane, workspace_id) where gate in ('workspace', 'lane');
+create index run_queue_resume on run_queue (ready_at) where resume;
 create index run_queue_delayed on run_queue (ready_at) where gate = 'delayed';
 create index run_queue_expiry on run_queue (expires_at) where expires_at is not null;
 

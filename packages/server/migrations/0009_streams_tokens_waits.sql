@@ -120,6 +120,7 @@ create table run_waits (
 );
 create index run_waits_run on run_waits (run_id);
 create index run_waits_run_open on run_waits (run_id) where condition = 'open';
+create index run_waits_run_parked on run_waits (run_id) where suspension in ('parked', 'resuming');
 create index run_waits_token_open on run_waits (token_id) where condition = 'open' and token_id is not null;
 create index run_waits_stream_open on run_waits (stream_id) where condition = 'open' and stream_id is not null;
 create index run_waits_wake on run_waits (wake_at) where condition = 'open' and wake_at is not null;

@@ -11,6 +11,9 @@ create table checkpoints (
   worker_id            uuid references workers,    -- where it was made; a local copy may still be there
   -- what a worker must have to restore it: driver, cpu family, template ingredients, shape
   compatibility        jsonb not null,
+  requires             text,                       -- what a worker must offer (protocol/worker/leases.ts, workerRestores)
+  resume_state         jsonb not null default '{}', -- of the workers alone
+  template_artifact_id uuid references artifacts,  -- memory is a difference against this one
   memory_artifact_id   uuid references artifacts,
   device_artifact_id   uuid references artifacts,
   scratch_artifact_id  uuid references artifacts,
@@ -25,6 +28,7 @@ create table checkpoints (
   ended_at             timestamptz
 );
 create index checkpoints_run on checkpoints (run_id, created_at desc);
+create index checkpoints_run_ready on checkpoints (run_id) where state = 'ready';
 create index checkpoints_wait on checkpoints (wait_id);
 create index checkpoints_expiry on checkpoints (expires_at) where state = 'ready';
 

@@ -159,6 +159,19 @@ export const settings = {
     setting("HELMR_SMTP_URL", smtpUrl, "", "SMTP server for mails; without it they are written to the log, login links included"),
   ),
   mailFrom: setting("HELMR_MAIL_FROM", text, "Helmr <helmr@localhost>", "sender of mails"),
+  waitLiveMs: setting(
+    "HELMR_WAIT_LIVE_MS",
+    integer(0, 86_400_000),
+    120_000,
+    "how long a token or stream wait keeps its machine before the run is parked",
+  ),
+  timerLiveMs: setting("HELMR_TIMER_LIVE_MS", integer(0, 86_400_000), 5_000, "how long a timer keeps its machine before the run is parked"),
+  resumeWaitMs: setting(
+    "HELMR_RESUME_WAIT_MS",
+    integer(1_000, 30 * 86_400_000),
+    3_600_000,
+    "how long a parked run may want to resume while no worker can restore it",
+  ),
   magicLinkDebug: setting("HELMR_MAGIC_LINK_DEBUG", boolean, false, "answer magic link starts with the link itself: for tests only"),
   logLevel: setting("HELMR_LOG_LEVEL", oneOf(["debug", "info", "warn", "error", "silent"]), "info", "least severe event that is logged"),
 } as const;

@@ -18,6 +18,16 @@ export interface EngineContext {
   blobs: BlobStore;
   gates: Gates;
   hooks: EngineHooks;
+  parking: ParkingSettings;
+}
+
+/** How long things stay as they are before a run is parked, or given up (milliseconds). */
+export interface ParkingSettings {
+  /** A token or stream wait stays live for so long, a timer for so long; then its holder should park (sdk §8.3). */
+  waitLiveMs: number;
+  timerLiveMs: number;
+  /** A run that no worker can resume for so long is decided by its task. */
+  resumeWaitMs: number;
 }
 
 /**
@@ -33,8 +43,11 @@ export interface EngineHooks {
   readDirectives(context: EngineContext, leases: readonly { leaseId: string; openCalls: number[] }[]): Promise<Directive[]>;
   /** What leases of mounts of their own carry. */
   readMountLeases(context: EngineContext, leaseIds: string[]): Promise<MountLease[]>;
-  /** The checkpoint a resumed run begins from, with the outcome of its wait. */
-  readCheckpoint(context: EngineContext, checkpointId: string): Promise<NonNullable<RunLease["checkpoint"]>>;
+  /** The checkpoint a leased run begins from, with the outcome of its wait; undefined when it cannot, and the lease was ended for that. */
+  readCheckpoint(
+    context: EngineContext,
+    resuming: { checkpointId: string; leaseId: string; baseVersionId: string },
+  ): Promise<NonNullable<RunLease["checkpoint"]> | undefined>;
   /** A deployment becomes the current one of its environment (locked): declarative schedules follow. */
   deploymentPromoted: readonly ((
     tx: Tx,

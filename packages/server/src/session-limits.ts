@@ -8,9 +8,6 @@ export const sessionLimits = {
   loopPeriodMs: 30 * second,
   /** Of one run; a program has one at a time, what a hostile one can hold is bounded. */
   openWaitsMax: 32,
-  /** A token or stream wait stays live for so long, a timer for so long; then its holder should park (sdk §8.3). */
-  waitLiveMs: 120 * second,
-  timerLiveMs: 5 * second,
   /** Waits on one token that its completion resolves before it is answered; the others follow at once, by the loop that wakes waits. */
   resolveInlineMax: 32,
   /** Rows that such a loop takes side by side. */

@@ -31,6 +31,14 @@ export const workerFacts = z.object({
 });
 export type WorkerFacts = z.output<typeof workerFacts>;
 
+/** Which snapshots a worker can restore: those that were cut by an equal monitor on equal processors. */
+export function workerRestores(
+  facts: Pick<WorkerFacts, "driver" | "driver_version" | "accelerator" | "cpu_family" | "architecture">,
+): string {
+  const { driver, driver_version: version, accelerator, cpu_family: family, architecture } = facts;
+  return [driver, version, accelerator, architecture, family].join("|").slice(0, 512);
+}
+
 export const enrollRequest = z.object({ name: z.string().min(1).max(256), facts: workerFacts });
 export const enrollResponse = z.object({ worker_id: id, worker_group: z.string(), credential: z.string() });
 
@@ -119,6 +127,8 @@ export const checkpointRef = z.object({
   wait_id: id,
   call_id: count,
   compatibility: z.record(z.string(), z.unknown()),
+  resume_state: z.record(z.string(), z.unknown()),
+  template: artifactRef,
   memory: artifactRef,
   device: artifactRef,
   scratch: artifactRef,

@@ -157,13 +157,24 @@ export const completeRequest = fencedLease.extend({
 export type CompleteRequest = z.output<typeof completeRequest>;
 export const completeResponse = z.object({ state: z.enum(["finished", "retrying"]) });
 
+/**
+ * A machine that was cut at its wait. Everything is stored by now; this call makes it true, with the workspace's version and the end of lease and mount. A
+ * repeat under the same checkpoint id gives the same answer.
+ */
 export const parkRequest = fencedLease.extend({
   attempt_id: id,
   wait_id: id,
   checkpoint_id: id,
   active_ms: count,
   report_through: count,
+  /** For people and for the worker that restores it. */
   compatibility: z.record(z.string(), z.unknown()),
+  /** Workers that offer these words (leases.ts, workerRestores) may restore it. */
+  requires: z.string().min(1).max(512),
+  /** What only the worker that restores it must know; kept as it is. */
+  resume_state: z.record(z.string(), z.unknown()),
+  /** Memory of the template that `memory` is a difference against. */
+  template: newArtifact,
   memory: newArtifact,
   device: newArtifact,
   scratch: newArtifact,
@@ -172,12 +183,17 @@ export const parkRequest = fencedLease.extend({
   stored_bytes: count,
   pause_ms: count,
 });
-/** `resolved`: the condition came true meanwhile, the run stays live and the outcome is here. */
+/**
+ * `resolved`: the condition came true meanwhile, the run stays live and the outcome is here. `refused`: the run cannot be parked now (it is being
+ * cancelled, it waits for several things at once, its workspace was advanced); it stays live.
+ */
 export const parkResponse = z.discriminatedUnion("state", [
   z.object({ state: z.literal("parked") }),
   z.object({ state: z.literal("resolved"), outcome: waitOutcome }),
+  z.object({ state: z.literal("refused"), reason: z.string() }),
 ]);
 
+/** The machine is restored and its program still stands still: from here on the checkpoint is used up, and a lost lease counts as one of user code. */
 export const resumedRequest = fencedLease.extend({ attempt_id: id, checkpoint_id: id });
 export const restoreFailedRequest = fencedLease.extend({
   attempt_id: id,

@@ -15,6 +15,8 @@ export interface Proposal {
   group: string;
   /** Of the workers that wait; a candidate fits at least one of them. */
   free: readonly Capacity[];
+  /** What they can restore: a run that resumes from anything else is not proposed to them. */
+  restores: readonly string[];
   limit: number;
 }
 

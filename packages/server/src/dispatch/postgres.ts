@@ -17,13 +17,22 @@ interface CandidateRow {
   workspace_id: string;
   image_ref: string;
   checkpoint_id: string | null;
+  requires: string | null;
   milli_cpu: number;
   memory_mib: number;
   disk_mib: number;
 }
 
 const propose = statement<
-  { worker_group: string; cpus: number[]; memories: number[]; disks: number[]; last_environment_id: string; row_limit: number },
+  {
+    worker_group: string;
+    cpus: number[];
+    memories: number[];
+    disks: number[];
+    restores: string[];
+    last_environment_id: string;
+    row_limit: number;
+  },
   CandidateRow
 >(
   "dispatch_propose",
@@ -46,8 +55,9 @@ const propose = statement<
            cross join lateral (select * from run_queue q
                                 where q.gate = 'open' and q.worker_group = $worker_group and q.environment_id = s.environment_id
                                   and q.milli_cpu = s.milli_cpu and q.memory_mib = s.memory_mib and q.disk_mib = s.disk_mib
+                                  and (q.requires is null or q.requires = any($restores::text[]))
                                 order by q.resume desc, q.priority desc, q.ready_at, q.run_id limit $row_limit) q)
-   select run_id, environment_id, workspace_id, image_ref, checkpoint_id, milli_cpu, memory_mib, disk_mib from ranked
+   select run_id, environment_id, workspace_id, image_ref, checkpoint_id, requires, milli_cpu, memory_mib, disk_mib from ranked
     order by turn, environment_id > $last_environment_id::uuid desc, environment_id limit $row_limit`,
 );
 
@@ -58,12 +68,13 @@ export function openPostgresDispatch(db: Queryable, hints: Hints): Dispatch {
   /** Per worker group: the environment that was served last. */
   const lastServed = new Map<string, string>();
   return {
-    async propose({ group, free, limit }) {
+    async propose({ group, free, restores, limit }) {
       const rows = await db.all(propose, {
         worker_group: group,
         cpus: free.map((capacity) => capacity.milliCpu),
         memories: free.map((capacity) => capacity.memoryMib),
         disks: free.map((capacity) => capacity.diskMib),
+        restores: [...new Set(restores)],
         last_environment_id: lastServed.get(group) ?? beforeAll,
         row_limit: limit,
       });
@@ -89,5 +100,6 @@ function candidate(row: CandidateRow): Candidate {
     workspaceId: row.workspace_id,
     imageRef: row.image_ref,
     checkpointId: row.checkpoint_id,
+    requires: row.requires,
   };
 }

@@ -7,6 +7,7 @@ const worker = (
   warm: Partial<Record<"images" | "workspaces" | "checkpoints", string[]>> = {},
 ): OpenWorker => ({
   id,
+  restores: "qemu",
   free: { milliCpu: 4000, memoryMib: 8192, diskMib: 100_000, slots: 4, ...over },
   warm: { images: new Set(warm.images), workspaces: new Set(warm.workspaces), checkpoints: new Set(warm.checkpoints) },
 });
@@ -17,6 +18,7 @@ const candidate = (runId: string, over: Partial<Candidate> = {}): Candidate => (
   workspaceId: `w-${runId}`,
   imageRef: "base",
   checkpointId: null,
+  requires: null,
   ...over,
 });
 const placed = (result: Map<string, Candidate[]>) =>
@@ -33,6 +35,13 @@ describe("assign()", () => {
       expect(given.length).toBeLessThanOrEqual(free.slots);
       expect(given.reduce((sum, item) => sum + item.needs.milliCpu, 0)).toBeLessThanOrEqual(free.milliCpu);
     }
+  });
+
+  test("a checkpoint goes only to a worker that can restore it, and holds nobody up meanwhile", () => {
+    const other = { ...worker("other"), restores: "firecracker" };
+    const parked = candidate("parked", { checkpointId: "c", requires: "firecracker" });
+    expect(placed(assign([parked, candidate("a")], [worker("w")]))).toEqual({ w: ["a"] });
+    expect(placed(assign([parked], [worker("w", {}, { checkpoints: ["c"] }), other]))).toEqual({ other: ["parked"] });
   });
 
   test("what fits nowhere holds nobody up", () => {

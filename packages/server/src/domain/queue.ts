@@ -46,11 +46,14 @@ export interface Candidate {
   workspaceId: string;
   imageRef: string;
   checkpointId: string | null;
+  /** What a worker must offer to restore that checkpoint. */
+  requires: string | null;
 }
 
 export interface OpenWorker {
   id: string;
   free: Capacity;
+  restores: string;
   warm: { images: ReadonlySet<string>; workspaces: ReadonlySet<string>; checkpoints: ReadonlySet<string> };
 }
 
@@ -78,7 +81,7 @@ export function assign(candidates: readonly Candidate[], workers: readonly OpenW
     let best: { worker: OpenWorker; score: number; left: number } | undefined;
     for (const worker of workers) {
       const left = free.get(worker.id) as Capacity;
-      if (!fits(candidate.needs, left)) continue;
+      if (!fits(candidate.needs, left) || (candidate.requires !== null && candidate.requires !== worker.restores)) continue;
       const score = warmth(candidate, worker);
       if (!best || score > best.score || (score === best.score && left.memoryMib > best.left))
         best = { worker, score, left: left.memoryMib };

@@ -31,7 +31,7 @@ export const runTransitions = {
   lease: { from: ["queued"], to: "leased" },
   start: { from: ["leased"], to: "executing" },
   requeue: { from: ["leased"], to: "queued" },
-  retry: { from: ["leased", "executing"], to: "queued" },
+  retry: { from: ["queued", "leased", "executing"], to: "queued" },
   park: { from: ["executing"], to: "waiting" },
   resume: { from: ["waiting"], to: "queued" },
   requestCancel: { from: ["executing"], to: "cancelling" },

@@ -8,6 +8,7 @@ import { addTokenRoutes } from "./api/tokens.ts";
 import { allowCrossOrigin } from "./cors.ts";
 import type { FrontOptions } from "./front.ts";
 import { addCallRoute } from "./worker/calls.ts";
+import { addCheckpointRoutes } from "./worker/checkpoints.ts";
 
 export interface SessionRoutes {
   /** Base of callback URLs. */
@@ -26,6 +27,7 @@ export function sessionRoutes(
     addTokenRoutes(routes, context, { publicUrl });
     addScheduleRoutes(routes, context);
     addCallRoute(workerRoutes, context, { publicUrl });
+    addCheckpointRoutes(workerRoutes, context);
     allowCrossOrigin(
       app,
       [streamEndpoints.publicAppendInput, streamEndpoints.publicReadOutput, tokenEndpoints.publicComplete],

@@ -74,6 +74,7 @@ export async function openParts(config: Config, { telemetry, shared, hooks, inte
     blobs,
     gates,
     hooks: { ...noHooks, ...sessionHooks(() => engine), ...hooks },
+    parking: { waitLiveMs: config.waitLiveMs, timerLiveMs: config.timerLiveMs, resumeWaitMs: config.resumeWaitMs },
   };
   return {
     engine,

@@ -227,6 +227,7 @@ test("environments take turns", async () => {
   const proposed = await engine.context.dispatch.propose({
     group: "default",
     free: [{ milliCpu: 1e6, memoryMib: 1e6, diskMib: 1e9, slots: 99 }],
+    restores: [],
     limit: 4,
   });
   expect(proposed.map((candidate) => moved.some((row) => row.run_id === candidate.runId)).filter(Boolean)).toHaveLength(2);

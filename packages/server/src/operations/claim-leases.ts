@@ -94,7 +94,7 @@ export function openClaimDesk(context: EngineContext): ClaimDesk {
     }
     if (seen.state !== "active" || signal.aborted) return [];
     const line = lineOf(worker.group);
-    const answered = enter(line, { worker, request, signal });
+    const answered = enter(line, { worker, request, restores: seen.restores, signal });
     void look(worker.group, line);
     return answered;
   }
@@ -115,7 +115,7 @@ export function openClaimDesk(context: EngineContext): ClaimDesk {
 /** Into the line, until it is answered, its time is up or its worker hangs up. */
 function enter(
   line: Line,
-  { worker, request, signal }: { worker: WorkerActor; request: ClaimRequest; signal: AbortSignal },
+  { worker, request, restores, signal }: { worker: WorkerActor; request: ClaimRequest; restores: string; signal: AbortSignal },
 ): Promise<Lease[]> {
   return new Promise<Lease[]>((resolve, reject) => {
     const end = () => {
@@ -125,7 +125,7 @@ function enter(
     const waiting: Waiting = {
       worker,
       request,
-      open: openWorker(worker, request),
+      open: openWorker(worker, request, restores),
       answer: (leases) => (end(), resolve(leases)),
       fail: (error) => (end(), reject(error)),
     };
@@ -142,10 +142,11 @@ function take(line: Line, claims: Waiting[]): Waiting[] {
   return claims.filter((claim) => line.waiting.delete(claim));
 }
 
-function openWorker(worker: WorkerActor, request: ClaimRequest): OpenWorker {
+function openWorker(worker: WorkerActor, request: ClaimRequest, restores: string): OpenWorker {
   const { free, warm } = request;
   return {
     id: worker.workerId,
+    restores,
     free: {
       milliCpu: free.milli_cpu,
       memoryMib: free.memory_mib,
@@ -172,6 +173,7 @@ async function serve(context: EngineContext, group: string, line: Line): Promise
   const candidates = await context.dispatch.propose({
     group,
     free: runners.map((claim) => claim.open.free),
+    restores: runners.map((claim) => claim.open.restores),
     limit: Math.min(slots, engineLimits.candidatesPage),
   });
   const present = runners.filter((claim) => line.waiting.has(claim));

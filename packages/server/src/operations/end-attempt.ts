@@ -17,6 +17,8 @@ export interface FailedAttempt {
   ending: HolderEnding;
   /** Events that come before the one of this end. */
   before?: NewRunEvent[];
+  /** The task wants the next attempt whatever its retry policy says (`onCheckpointLost: "restart"`). */
+  restart?: { reason: string };
 }
 
 export async function endFailedAttempt(
@@ -25,10 +27,12 @@ export async function endFailedAttempt(
   run: LockedRun,
   end: FailedAttempt,
 ): Promise<"retrying" | "finished"> {
-  const { failure, attemptState, activeMs, ending, before = [] } = end;
+  const { failure, attemptState, activeMs, ending, before = [], restart } = end;
   const attemptNumber = required(run.attempt_number, "A run that failed had an attempt");
   const attemptId = required(run.attempt_id, "A run that failed had an attempt");
-  const decision = decideRetry({ policy: run.retry, attemptNumber, failure: failure.kind, random: Math.random() });
+  const decision = restart
+    ? { retry: true as const, reason: restart.reason, delayMs: 0 }
+    : decideRetry({ policy: run.retry, attemptNumber, failure: failure.kind, random: Math.random() });
   const stored = { kind: failure.kind, detail: failure.detail };
   if (!decision.retry) {
     const failed = { kind: "run.failed" as const, attributes: { failure_kind: failure.kind, detail: failure.detail } };
@@ -69,7 +73,7 @@ export async function endFailedAttempt(
       nextAttempt: next,
     },
   );
-  await enqueueRun(tx, context, run, { delayMs: decision.delayMs });
+  await enqueueRun(tx, context, { ...run, checkpoint_id: null }, { delayMs: decision.delayMs });
   tx.afterCommit(() => announceRun(context, run));
   return "retrying";
 }

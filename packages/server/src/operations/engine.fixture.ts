@@ -143,6 +143,9 @@ export async function openEngine(hooks: Partial<EngineHooks> = {}): Promise<Engi
   return engine;
 }
 
+/** As a server has them by default. */
+const parking = { waitLiveMs: 120_000, timerLiveMs: 5_000, resumeWaitMs: 3_600_000 };
+
 async function openContext(hooks: Partial<EngineHooks>) {
   const database = await testDatabase();
   const directory = await mkdtemp(join(tmpdir(), "helmr-test-blobs-"));
@@ -155,7 +158,16 @@ async function openContext(hooks: Partial<EngineHooks>) {
   const blobs = await openFileStore(directory, signedGrants(keys, "http://localhost"));
   const dispatch = openPostgresDispatch(db, recordedHints);
   const gates = createGates({ db, dispatch });
-  const context: EngineContext = { db, hints: recordedHints, keys, dispatch, blobs, gates, hooks: { ...noHooks, ...hooks } };
+  const context: EngineContext = {
+    db,
+    hints: recordedHints,
+    keys,
+    dispatch,
+    blobs,
+    gates,
+    hooks: { ...noHooks, ...hooks },
+    parking,
+  };
   const install = await ensureLocalInstall({ db, hints, publicUrl: "http://localhost" }, undefined);
   const scope = { orgId: install.orgId, projectId: install.projectId, environmentId: install.environmentId };
   return { context, scope, database, directory, hinted, faults };

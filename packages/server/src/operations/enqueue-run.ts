@@ -6,13 +6,8 @@ import { runQueueInsert } from "../store/run-queue.ts";
 import type { LockedRun } from "../store/run.ts";
 import { type EngineContext, topic } from "../engine-context.ts";
 
-export interface EnqueueOptions {
-  delayMs: number;
-  /** A parked run that wants to go on outranks new work. */
-  resume?: { checkpointId: string };
-}
-
-export async function enqueueRun(tx: Tx, context: EngineContext, run: LockedRun, { delayMs, resume }: EnqueueOptions): Promise<void> {
+/** A run with a checkpoint goes on from it: it outranks new work. */
+export async function enqueueRun(tx: Tx, context: EngineContext, run: LockedRun, { delayMs }: { delayMs: number }): Promise<void> {
   const lane = run.concurrency_limit === null ? null : laneOf(run.environment_id, run.queue_name, run.concurrency_key);
   const delayed = delayMs > 0;
   await runQueueInsert(tx, {
@@ -20,8 +15,8 @@ export async function enqueueRun(tx: Tx, context: EngineContext, run: LockedRun,
     gate: entryGate({ delayed, newWorkspace: false, limited: lane !== null }),
     lane,
     delayMs,
-    resume: resume !== undefined,
-    checkpointId: resume?.checkpointId ?? null,
+    resume: run.checkpoint_id !== null,
+    checkpointId: run.checkpoint_id,
     workspaceDiskMib: engineLimits.diskNeedMibDefault,
   });
   tx.afterCommit(() => {

@@ -3,7 +3,7 @@
  * epoch: what the host still runs is adopted by name and fence, every other lease of it is lost at once instead of at its deadline.
  */
 import { credentialPrefix, limits } from "@helmr/protocol/shared";
-import type { Lease, WorkerFacts } from "@helmr/protocol/worker";
+import { type Lease, type WorkerFacts, workerRestores } from "@helmr/protocol/worker";
 import { required } from "../assert.ts";
 import { credentialHash, issueCredential } from "../credentials.ts";
 import { engineLimits } from "../limits.ts";
@@ -72,7 +72,7 @@ export async function startWorker(
 ): Promise<{ epoch: number; adopted: string[]; stale: string[]; leases: Lease[] }> {
   const { epoch, adopted } = await context.db.tx(async (tx) => {
     const started = required(
-      await workerStart(tx, { id: worker.workerId, facts: json(request.facts), ...request.total }),
+      await workerStart(tx, { id: worker.workerId, facts: json(request.facts), restores: workerRestores(request.facts), ...request.total }),
       "An authenticated worker exists",
     );
     const rows = await leaseAdopt(tx, { workerId: worker.workerId, epoch: started.epoch }, request.adopt, limits.leaseTtlMs);

@@ -10,7 +10,7 @@ import { storableJson, storableText } from "../domain/storable.ts";
 import { streamId } from "../domain/stream.ts";
 import { tokenStatus } from "../domain/token.ts";
 import { liveWindowMs, type WaitKind } from "../domain/wait.ts";
-import { type EngineContext, topic } from "../engine-context.ts";
+import { type EngineContext, type ParkingSettings, topic } from "../engine-context.ts";
 import { newId } from "../new-id.ts";
 import { sessionLimits } from "../session-limits.ts";
 import { continuationRead } from "../store/continuation.ts";
@@ -57,7 +57,7 @@ export async function openWait(
   const { decided } = target;
   // A live read that finds its record is no pause: it leaves no trace.
   if (decided.condition !== "open" && !call.parkable) return answerAtOnce(target, decided);
-  const wait = newWait(run, { callId, call, target, metadata, tags: tags.tags });
+  const wait = newWait(run, { callId, call, target, metadata, tags: tags.tags, bounds: context.parking });
   const created = { run_wait_id: wait.wait_id, kind: wait.kind, params: wait.params, metadata, tags: tags.tags, ...timeoutOf(call) };
   const ends = decided.condition === "open" ? [] : endEvents({ id: wait.wait_id, kind: wait.kind, token_data: target.tokenData }, decided);
   await waitOpen(tx, run, wait, [{ kind: "run_wait.created", attributes: created }, ...ends]);
@@ -151,8 +151,9 @@ export async function readForRun(
 
 function newWait(
   run: LockedRun & { attempt_id: string },
-  { callId, call, target, metadata, tags }: { callId: number; call: WaitCall; target: Target; metadata: object; tags: string[] },
+  request: { callId: number; call: WaitCall; target: Target; metadata: object; tags: string[]; bounds: ParkingSettings },
 ): NewWait & { kind: WaitKind; params: Record<string, unknown> } {
+  const { callId, call, target, metadata, tags, bounds } = request;
   const { decided } = target;
   const isOpen = decided.condition === "open";
   const timeoutSeconds = target.kind === "timer" ? null : (call.timeout_seconds ?? null);
@@ -164,7 +165,7 @@ function newWait(
       timeoutMs: timeoutSeconds === null ? null : timeoutSeconds * 1_000,
       idleTimeoutMs: call.idle_timeout_seconds === undefined ? null : call.idle_timeout_seconds * 1_000,
     },
-    sessionLimits,
+    bounds,
   );
   return {
     wait_id: newId(),

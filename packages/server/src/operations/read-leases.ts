@@ -67,6 +67,15 @@ async function runLease(context: EngineContext, row: RunLeaseRow, storage: Stora
     await failUndeliverable(context, row.lease_id, delivery.unavailable.map(unavailableSecretText).join("; "));
     return undefined;
   }
+  const checkpoint =
+    row.checkpoint_id === null
+      ? null
+      : await context.hooks.readCheckpoint(context, {
+          checkpointId: row.checkpoint_id,
+          leaseId: row.lease_id,
+          baseVersionId: row.base_version_id,
+        });
+  if (checkpoint === undefined) return undefined;
   const logged = (stream: string) => row.log_streams?.find((item) => item.stream === stream)?.length ?? 0;
   return {
     kind: "run",
@@ -104,7 +113,7 @@ async function runLease(context: EngineContext, row: RunLeaseRow, storage: Stora
       base_version_id: row.base_version_id,
       base: row.base && artifactRef(row.base),
     },
-    checkpoint: row.checkpoint_id === null ? null : await context.hooks.readCheckpoint(context, row.checkpoint_id),
+    checkpoint,
     storage: storage(row.org_id),
   };
 }
@@ -134,7 +143,7 @@ function buildLease(row: BuildLeaseRow, storage: Storage): BuildLease {
   };
 }
 
-function artifactRef(row: ArtifactColumns): ArtifactRef {
+export function artifactRef(row: ArtifactColumns): ArtifactRef {
   return { artifact_id: row.artifact_id, manifest_key: row.manifest_key, digest: row.digest, length_bytes: row.length_bytes };
 }
 

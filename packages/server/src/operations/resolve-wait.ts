@@ -67,10 +67,8 @@ export async function resolveLocked(
     case "resume":
       if ((await waitResumeRun(tx, run.id)) === 0) return;
       run.state = "queued";
-      await enqueueRun(tx, context, run, {
-        delayMs: 0,
-        resume: { checkpointId: required(run.checkpoint_id, "A parked run has a checkpoint") },
-      });
+      required(run.checkpoint_id, "A parked run has a checkpoint");
+      await enqueueRun(tx, context, run, { delayMs: 0 });
       return;
     default:
       assertNever(delivery);

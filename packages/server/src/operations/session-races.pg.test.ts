@@ -2,22 +2,21 @@
  * Two real transactions, one of them stopped at a named statement while the other one runs: whatever the order, a record or a completion is delivered once and
  * never missed, and an unread record gives one run. `interleave` fails when the first never comes to its point, so no case is empty.
  */
-import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { assert } from "../assert.ts";
 import { isRefusal } from "../outcome.ts";
 import type { EngineContext } from "../engine-context.ts";
 import { wakeWaits } from "../reconcilers/wake-waits.ts";
-import { waitLock, waitPark } from "../store/run-wait.ts";
-import { runLock } from "../store/run.ts";
+import { isStale } from "../worker-actor.ts";
 import { answerProgramCall } from "./answer-program-call.ts";
 import { appendInput } from "./append-stream-record.ts";
 import { cancelRun } from "./cancel-run.ts";
 import { completeAttempt } from "./complete-attempt.ts";
 import { cancelToken, completeToken, expireToken } from "./complete-token.ts";
 import { createToken } from "./create-token.ts";
-import { parkRun } from "./park-run.fixture.ts";
-import { lookAtCondition, lookAtWait } from "./resolve-wait.ts";
+import { parkRequest } from "./park-run.fixture.ts";
+import { parkRun } from "./park-run.ts";
+import { lookAtWait } from "./resolve-wait.ts";
 import {
   type Call,
   type Clock,
@@ -263,26 +262,17 @@ describe("cancel × resolve", () => {
   );
 });
 
-/**
- * The cut of parking as the operation that comes with checkpoints will make it: run locked, wait locked, condition looked at once more, wait and run parked,
- * lease and mount ended, in one transaction.
- */
-const park = (program: Program, waitId: string) => (context: EngineContext) =>
-  context.db.tx(async (tx) => {
-    const run = await runLock(tx, environmentId(), program.runId);
-    const wait = run && (await waitLock(tx, waitId));
-    if (!run || wait?.condition !== "open") return "resolved" as const;
-    if ((await lookAtCondition(tx, wait)).condition !== "open") return "resolved" as const;
-    expect(await waitPark(tx, waitId)).toBe(1);
-    await parkRun(tx, { runId: program.runId, waitId, checkpointId: randomUUID() });
-    return "parked" as const;
-  });
+const park = (program: Program, waitId: string) => async (context: EngineContext) => {
+  const parked = await parkRun(context, program.held, parkRequest(sessions.scope.orgId, waitId));
+  assert(!isStale(parked) && "state" in parked, `The park ended otherwise: ${JSON.stringify(parked)}`);
+  return parked.state;
+};
 
 describe("suspend × complete-token", () => {
   const inQueue = (runId: string) =>
     sessions.sql("select resume, checkpoint_id is not null as saved from run_queue where run_id = $1", [runId]);
 
-  test.each(["after run_lock", "after wait_lock", "after wait_get", "after wait_park", "before commit"] satisfies Point[])(
+  test.each(["after lease_ending_run", "after wait_lock", "after wait_get", "after wait_park", "before commit"] satisfies Point[])(
     "the park stops %s: the run comes back",
     async (point) => {
       const program = await sessions.program();

@@ -5,6 +5,7 @@
 import { engineLimits } from "../limits.ts";
 import { runTransitions } from "../domain/run.ts";
 import { inStates } from "../domain/transitions.ts";
+import { suspensionTransitions } from "../domain/wait.ts";
 import type { Queryable, Tx } from "./db.ts";
 import { type LockedRun, lockedRunColumns } from "./run.ts";
 import { statement } from "./statement.ts";
@@ -53,6 +54,8 @@ const grantRuns = statement<GrantParams, { lease_id: string; run_id: string }>(
         dequeued as (delete from run_queue q using given g where q.run_id = g.run_id),
         trees as (update workspaces w set fence = g.mount_fence, last_mount_id = g.mount_id, dirty_state = 'dirty', last_activity_at = now(), updated_at = now()
                     from given g where w.id = g.workspace_id),
+        resuming as (update run_waits w set suspension = '${suspensionTransitions.beginResume.to}' from given g
+                      where w.run_id = g.run_id and w.suspension ${inStates(suspensionTransitions.beginResume.from)}),
         held as (update runs r set state = '${runTransitions.lease.to}', lease_id = g.lease_id, fence = g.fence, attempt_id = g.attempt_id,
                         attempt_number = coalesce(r.attempt_number, 1), updated_at = now()
                    from given g where r.id = g.run_id)

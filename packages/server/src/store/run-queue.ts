@@ -24,11 +24,12 @@ const enqueue = statement<{
 }>(
   "run_queue_insert",
   `insert into run_queue (run_id, environment_id, worker_group, workspace_id, lane, lane_limit, gate, resume, priority, ready_at, expires_at,
-                          milli_cpu, memory_mib, disk_mib, image_ref, checkpoint_id)
+                          milli_cpu, memory_mib, disk_mib, image_ref, checkpoint_id, requires)
    select r.id, r.environment_id, e.worker_group, r.workspace_id, $lane, r.concurrency_limit, $gate, $resume, r.priority,
           now() + $delay_ms * interval '1 millisecond',
           case when r.started_at is null and r.ttl_ms is not null then r.queued_at + r.ttl_ms * interval '1 millisecond' end,
-          b.milli_cpu, b.memory_mib, coalesce(b.disk_mib, $workspace_disk_mib), b.image_ref, $checkpoint_id
+          b.milli_cpu, b.memory_mib, coalesce(b.disk_mib, $workspace_disk_mib), b.image_ref, $checkpoint_id,
+          (select k.requires from checkpoints k where k.id = $checkpoint_id)
      from runs r
      join environments e on e.id = r.environment_id
      join deployment_tasks t on t.id = r.deployment_task_id

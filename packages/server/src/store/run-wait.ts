@@ -194,6 +194,7 @@ const recent = statement<Pushed, OutcomeRow>(
       and coalesce(octet_length(t.data::text), (select r.data_bytes from stream_records r where r.id = w.record_id), 0) <= $bytes_max`,
 );
 
+export const waitGet = (on: Queryable, id: string) => on.one(get, { id });
 export const waitByCall = (on: Queryable, attemptId: string, callId: number) => on.one(byCall, { attempt_id: attemptId, call_id: callId });
 /** Of an open wait. */
 export const waitRun = (on: Queryable, id: string) => on.one(runOf, { id });

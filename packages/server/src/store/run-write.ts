@@ -6,7 +6,8 @@ import type { NewRunEvent } from "../domain/event.ts";
 import { type LeaseState, leaseTransitions } from "../domain/lease.ts";
 import { type RunOutcome, runTransitions } from "../domain/run.ts";
 import { inStates } from "../domain/transitions.ts";
-import { conditionTransitions } from "../domain/wait.ts";
+import { checkpointTransitions } from "../domain/checkpoint.ts";
+import { conditionTransitions, suspensionTransitions } from "../domain/wait.ts";
 import { liveMountStates, type MountState } from "../domain/workspace.ts";
 import { json, type Tx } from "./db.ts";
 import { type EventParams, eventInsert, eventParams } from "./run-event.ts";
@@ -67,6 +68,8 @@ const finish = statement<FinishParams, Released>(
         attempt as (update run_attempts set state = $attempt_state, exit_code = $exit_code, failure = $failure::jsonb, ended_at = now()
                      where id = $attempt_id::uuid and state in ('pending', 'running')),
         dequeued as (delete from run_queue where run_id = $run_id),
+        saved as (update checkpoints set state = '${checkpointTransitions.use.to}', ended_at = now()
+                   where run_id = $run_id and state ${inStates(checkpointTransitions.use.from)}),
         waits as (update run_waits set condition = '${conditionTransitions.cancel.to}', resolved_at = now(), resolved_by = '{"kind": "run_ended"}'
                    where run_id = $run_id and condition ${inStates(conditionTransitions.cancel.from)}),
         touched as (update sessions set updated_at = now() where id = $session_id),
@@ -75,7 +78,7 @@ const finish = statement<FinishParams, Released>(
                     on conflict (environment_id, outcome, shard) do update set count = c.count + 1)
    update runs
       set state = '${runTransitions.finish.to}', outcome = $outcome, output = $output::json, exit_code = $exit_code, failure = $failure::jsonb,
-          active_ms = $active_ms, lease_id = null, parked_wait_id = null, cancel_due_at = null,
+          active_ms = $active_ms, lease_id = null, parked_wait_id = null, checkpoint_id = null, cancel_due_at = null,
           event_seq = event_seq + (select count(*) from appended), finished_at = now(), updated_at = now()
     where id = $run_id and state ${inStates(runTransitions.finish.from)} ${wanted}`,
 );
@@ -99,19 +102,25 @@ const retry = statement<RetryParams>(
                      where id = $attempt_id and state in ('pending', 'running')),
         waits as (update run_waits set condition = '${conditionTransitions.cancel.to}', resolved_at = now(), resolved_by = '{"kind": "attempt_ended"}'
                    where run_id = $run_id and condition ${inStates(conditionTransitions.cancel.from)}),
+        dequeued as (delete from run_queue where run_id = $run_id),
+        saved as (update checkpoints set state = '${checkpointTransitions.use.to}', ended_at = now()
+                   where run_id = $run_id and state ${inStates(checkpointTransitions.use.from)}),
         next as (insert into run_attempts (id, run_id, number, state) values ($next_attempt_id, $run_id, $next_attempt_number, 'pending'))
    update runs
       set state = '${runTransitions.retry.to}', attempt_id = $next_attempt_id, attempt_number = $next_attempt_number, lease_id = null, lost_starts = 0,
+          parked_wait_id = null, checkpoint_id = null,
           output = null, exit_code = null, failure = null, active_ms = $active_ms, queued_at = now(),
           event_seq = event_seq + (select count(*) from appended), updated_at = now()
     where id = $run_id and state ${inStates(runTransitions.retry.from)}`,
 );
 
-/** The machine never came up: the same attempt is queued again. */
+/** The machine never came up: the same attempt is queued again, from its checkpoint if it had one. */
 const requeue = statement<EventParams & HolderEnd>(
   "run_requeue",
   `with appended as (${eventInsert} returning 1),
-        ${endHolder}
+        ${endHolder},
+        waits as (update run_waits set suspension = '${suspensionTransitions.resumeLost.to}'
+                   where run_id = $run_id and suspension ${inStates(suspensionTransitions.resumeLost.from)})
    update runs
       set state = '${runTransitions.requeue.to}', lease_id = null, lost_starts = lost_starts + 1,
           event_seq = event_seq + (select count(*) from appended), updated_at = now()

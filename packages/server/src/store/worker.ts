@@ -40,6 +40,7 @@ const byCredential = statement<{ credential_hash: Buffer }, WorkerLogin>(
 interface StartParams {
   id: string;
   facts: string;
+  restores: string;
   milli_cpu: number;
   memory_mib: number;
   disk_mib: number;
@@ -49,15 +50,15 @@ interface StartParams {
 const start = statement<StartParams, { epoch: number }>(
   "worker_start",
   `update workers
-      set epoch = epoch + 1, state = '${workerTransitions.start.to}', facts = $facts::jsonb, milli_cpu = $milli_cpu, memory_mib = $memory_mib,
+      set epoch = epoch + 1, state = '${workerTransitions.start.to}', facts = $facts::jsonb, restores = $restores, milli_cpu = $milli_cpu, memory_mib = $memory_mib,
           disk_mib = $disk_mib, slots = $slots, last_seen_at = now()
     where id = $id returning epoch`,
 );
 
 /** Also says that the worker was heard of. */
-const seen = statement<{ id: string; epoch: number }, { state: WorkerState }>(
+const seen = statement<{ id: string; epoch: number }, { state: WorkerState; restores: string }>(
   "worker_seen",
-  "update workers set last_seen_at = now() where id = $id and epoch = $epoch returning state",
+  "update workers set last_seen_at = now() where id = $id and epoch = $epoch returning state, restores",
 );
 
 const state = statement<{ id: string }, { state: WorkerState }>("worker_state", "select state from workers where id = $id");
