@@ -213,6 +213,7 @@ const operationsTestedElsewhere = new Set<string>([
   "grant-leases", // claim-leases
   "object-access", // test/contract/blobs
   "read-deployments", // promote-deployment
+  "read-files", // test/contract/files
   "read-leases", // claim-leases, enroll-worker
   "read-run-logs", // report-attempt
   "read-sessions", // expire-session, start-session

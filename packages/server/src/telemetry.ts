@@ -20,6 +20,8 @@ export interface TelemetryEvents {
   mail: { kind: "sent" | "failed" | "dropped"; subject: string };
   /** There is no mail server: the mail itself is the log entry, login links included. */
   mail_logged: { to: string; subject: string; text: string };
+  /** The thread that reads files of versions ended, or had to be ended; the next request starts another one. */
+  file_thread_lost: { error: unknown };
   /** A reconciler changed something. */
   reconciled: { loop: string; scanned: number; changed: number; skipped: number; ms: number };
   /** A pass of a reconciler failed; it is tried again after its period. */
@@ -40,6 +42,7 @@ const level: Readonly<Record<keyof TelemetryEvents, "debug" | "info" | "warn" | 
   database_connection_lost: "warn",
   mail: "info",
   mail_logged: "info",
+  file_thread_lost: "warn",
   reconciled: "debug",
   reconcile_failed: "error",
   leadership: "debug",

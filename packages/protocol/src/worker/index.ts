@@ -4,3 +4,4 @@ export * from "./chunk-manifest.ts";
 export * from "./leases.ts";
 export * from "./routes.ts";
 export * from "./runs.ts";
+export * from "./sealed-chunks.ts";

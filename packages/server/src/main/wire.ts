@@ -6,9 +6,11 @@ import { signedGrants } from "../blobs/signed-grants.ts";
 import type { Config } from "../config.ts";
 import { openPostgresDispatch } from "../dispatch/postgres.ts";
 import { type EngineContext, type EngineHooks, noHooks } from "../engine-context.ts";
+import { openTreeReader, type TreeReader } from "../files/tree-reader.ts";
 import { openHints } from "../hints.ts";
 import { type Front, type FrontOptions, openFront } from "../http/front.ts";
 import { sessionRoutes } from "../http/session-routes.ts";
+import { workspaceRoutes } from "../http/workspace-routes.ts";
 import { loadKeyRing } from "../key-file.ts";
 import { logTransport } from "../mail/log.ts";
 import { openOutbox } from "../mail/outbox.ts";
@@ -33,6 +35,7 @@ export interface Parts {
   engine: EngineContext;
   accounts: AccountContext;
   objects: NonNullable<FrontOptions["objects"]>;
+  trees: TreeReader;
   telemetry: Telemetry;
   close(): Promise<void>;
 }
@@ -76,12 +79,15 @@ export async function openParts(config: Config, { telemetry, shared, hooks, inte
     hooks: { ...noHooks, ...sessionHooks(() => engine), ...hooks },
     parking: { waitLiveMs: config.waitLiveMs, timerLiveMs: config.timerLiveMs, resumeWaitMs: config.resumeWaitMs },
   };
+  const trees = openTreeReader({ blobs, onThreadLost: (error) => telemetry.emit("file_thread_lost", { error }) });
   return {
     engine,
     accounts: { db, hints, keys, outbox, settings: accountSettings(config) },
     objects: objectAccess(blobs, grants),
+    trees,
     telemetry,
     async close() {
+      await trees.close();
       await outbox.close(mailCloseMs);
       await gates.settled();
       await hints.close();
@@ -108,7 +114,7 @@ export async function serveFront(config: Config, parts: Parts, more: FrontOption
     consoleDirectory: config.consoleDirectory,
     packagesDirectory: config.packagesDirectory,
     trustProxy: config.trustProxy,
-    more: [sessionRoutes(parts.engine, parts.accounts.settings), ...more],
+    more: [sessionRoutes(parts.engine, parts.accounts.settings), workspaceRoutes({ engine: parts.engine, reader: parts.trees }), ...more],
   });
   const address = await front.app.listen({ host: config.host, port: config.port });
   return { ...front, address };

@@ -1,26 +1,30 @@
 /**
- * How chunks and manifests are sealed (engine §6, §7).
- *
- *   chunk id   first 16 bytes of HMAC-SHA256(id key of the tenant, plain bytes): equal content is found inside a tenant, tested by nobody else
- *   chunk      AES-256-GCM over the plain or zstd-compressed bytes, then the tag. Key = HKDF(content key, pack id); nonce = the chunk's
- *              offset in its pack, so a (key, nonce) pair never comes twice: a pack id is made once and an offset is written once.
- *              The id, codec and plain length are authenticated with it, so a chunk fits in no other place.
- *   manifest   "HLM1" keyId nonce ciphertext tag; plain form compressed with zstd. Key = HKDF(content key, artifact id), random nonce; the
- *              header, organization and artifact are authenticated.
- *
- * Every open verifies: tag, length, and the chunk id over the plain bytes again.
+ * Sealing and opening of chunks and manifests (engine §6, §7). The layout, and what each key is derived for, is in
+ * protocol/src/worker/sealed-chunks.ts. Equal content is found inside a tenant and tested by nobody else: ids are keyed. Every open verifies: tag,
+ * length, and the chunk id over the plain bytes again.
  */
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import {
   type ChunkManifest,
+  chunkHeader,
   chunkIdBytes,
+  chunkNonce,
   codecRaw,
   codecZstd,
   decodeManifest,
   encodeManifest,
   encodeManifestContent,
   ManifestError,
+  manifestHeader,
+  manifestKeyInfo,
+  manifestOwner,
+  manifestPlainBytesMax,
+  packKeyInfo,
+  sealedManifestParts,
+  type SealedManifestParts,
+  sealNonceBytes,
+  sealTagBytes,
   type StorageKeys,
 } from "@helmr/protocol/worker";
 
@@ -53,35 +57,18 @@ export class ChunkError extends Error {
   }
 }
 
-export const sealTagBytes = 16;
-const nonceBytes = 12;
-
 export function chunkId(idKey: Uint8Array, plain: Uint8Array): Buffer {
   return createHmac("sha256", idKey).update(plain).digest().subarray(0, chunkIdBytes);
 }
 
 export function packKey(keys: TenantKeys, keyId: string, packId: string): Buffer {
-  return deriveKey(keys, keyId, `helmr pack ${packId}`);
+  return deriveKey(keys, keyId, packKeyInfo(packId));
 }
 
 function deriveKey(keys: TenantKeys, keyId: string, purpose: string): Buffer {
   const root = keys.content.get(keyId);
   if (root === undefined) throw new ChunkError("key_missing", `Content key ${keyId} was not delivered: it seals ${purpose}`);
   return Buffer.from(hkdfSync("sha256", root, keys.orgId, purpose, 32));
-}
-
-function chunkNonce(offset: number): Buffer {
-  const nonce = Buffer.alloc(nonceBytes);
-  nonce.writeUInt32BE(offset, 8);
-  return nonce;
-}
-
-function chunkHeader(id: Uint8Array, codec: number, plainBytes: number): Buffer {
-  const header = Buffer.alloc(chunkIdBytes + 5);
-  header.set(id);
-  header[chunkIdBytes] = codec;
-  header.writeUInt32BE(plainBytes, chunkIdBytes + 1);
-  return header;
 }
 
 export interface SealedChunk {
@@ -135,44 +122,39 @@ export function artifactDigest(manifest: ChunkManifest): string {
   return `sha256:${createHash("sha256").update(encodeManifestContent(manifest)).digest("hex")}`;
 }
 
-const manifestMagic = "HLM1";
-/** More than the largest manifest the protocol allows; a bound against bombs. */
-const manifestPlainBytesMax = 192 * 1024 * 1024;
-
 export function sealManifest(keys: TenantKeys, artifactId: string, manifest: ChunkManifest): Buffer {
-  const keyId = Buffer.from(keys.current);
-  const nonce = randomBytes(nonceBytes);
-  const header = Buffer.concat([Buffer.from(manifestMagic), Buffer.from([keyId.length]), keyId, nonce]);
-  const key = deriveKey(keys, keys.current, `helmr manifest ${artifactId}`);
-  const cipher = createCipheriv("aes-256-gcm", key, nonce);
-  cipher.setAAD(Buffer.concat([header, Buffer.from(`${keys.orgId} ${artifactId}`)]));
+  const nonce = randomBytes(sealNonceBytes);
+  const header = manifestHeader(keys.current, nonce);
+  const cipher = createCipheriv("aes-256-gcm", deriveKey(keys, keys.current, manifestKeyInfo(artifactId)), nonce);
+  cipher.setAAD(Buffer.concat([header, Buffer.from(manifestOwner(keys.orgId, artifactId))]));
   const body = cipher.update(zstdCompressSync(encodeManifest(manifest)));
   cipher.final();
   return Buffer.concat([header, body, cipher.getAuthTag()]);
 }
 
 export function openManifest(keys: TenantKeys, artifact: { id: string; digest: string }, sealed: Uint8Array): ChunkManifest {
-  const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
-  const keyEnd = 5 + (bytes[4] ?? 0);
-  const start = keyEnd + nonceBytes;
-  if (bytes.length < start + sealTagBytes || bytes.subarray(0, 4).toString() !== manifestMagic)
-    throw new ChunkError("manifest_corrupt", `Manifest of artifact ${artifact.id} has no valid header`);
-  const key = deriveKey(keys, bytes.subarray(5, keyEnd).toString(), `helmr manifest ${artifact.id}`);
-  const manifest = decryptManifest({ keys, key, bytes, keyEnd }, artifact.id);
+  const manifest = decryptManifest(keys, artifact.id, manifestParts(artifact.id, sealed));
   const digest = artifactDigest(manifest);
   if (digest !== artifact.digest)
     throw new ChunkError("manifest_corrupt", `Manifest of artifact ${artifact.id} has digest ${digest}, not ${artifact.digest}`);
   return manifest;
 }
 
-function decryptManifest(sealed: { keys: TenantKeys; key: Uint8Array; bytes: Buffer; keyEnd: number }, artifactId: string): ChunkManifest {
-  const start = sealed.keyEnd + nonceBytes;
-  const end = sealed.bytes.length - sealTagBytes;
+function manifestParts(artifactId: string, sealed: Uint8Array): SealedManifestParts {
   try {
-    const decipher = createDecipheriv("aes-256-gcm", sealed.key, sealed.bytes.subarray(sealed.keyEnd, start));
-    decipher.setAAD(Buffer.concat([sealed.bytes.subarray(0, start), Buffer.from(`${sealed.keys.orgId} ${artifactId}`)]));
-    decipher.setAuthTag(sealed.bytes.subarray(end));
-    const packed = decipher.update(sealed.bytes.subarray(start, end));
+    return sealedManifestParts(sealed);
+  } catch (cause) {
+    throw new ChunkError("manifest_corrupt", `Manifest of artifact ${artifactId} has no valid header`, { cause });
+  }
+}
+
+function decryptManifest(keys: TenantKeys, artifactId: string, parts: SealedManifestParts): ChunkManifest {
+  const key = deriveKey(keys, parts.keyId, manifestKeyInfo(artifactId));
+  try {
+    const decipher = createDecipheriv("aes-256-gcm", key, parts.nonce);
+    decipher.setAAD(Buffer.concat([parts.header, Buffer.from(manifestOwner(keys.orgId, artifactId))]));
+    decipher.setAuthTag(parts.tag);
+    const packed = decipher.update(parts.body);
     decipher.final();
     return decodeManifest(zstdDecompressSync(packed, { maxOutputLength: manifestPlainBytesMax }));
   } catch (cause) {

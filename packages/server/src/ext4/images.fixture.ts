@@ -1,0 +1,54 @@
+/** Real file systems for tests: made from a directory by mke2fs, changed by debugfs, read back as a block device. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BoundedCache } from "../bounded-cache.ts";
+import type { BlockDevice } from "./block-device.ts";
+import { Ext4Tree } from "./tree.ts";
+
+export interface ImageOptions {
+  sizeBytes?: number;
+  /** Further options of mke2fs, for example `-O inline_data`. */
+  options?: readonly string[];
+  /** Commands of debugfs, one per line. */
+  debugfs?: readonly string[];
+}
+
+/** The bytes of an ext4 file system that holds what is in `directory`. */
+export function makeImage(
+  directory: string | undefined,
+  { sizeBytes = 16 * 1024 * 1024, options = [], debugfs = [] }: ImageOptions = {},
+): Buffer {
+  const place = mkdtempSync(join(tmpdir(), "helmr-test-ext4-"));
+  try {
+    const image = join(place, "image");
+    writeFileSync(image, "");
+    truncateSync(image, sizeBytes);
+    const from = directory === undefined ? [] : ["-d", directory];
+    execFileSync("mke2fs", ["-q", "-F", "-t", "ext4", ...options, ...from, image], { stdio: ["ignore", "ignore", "pipe"] });
+    if (debugfs.length > 0) {
+      const commands = join(place, "commands");
+      writeFileSync(commands, `${debugfs.join("\n")}\n`);
+      execFileSync("debugfs", ["-w", "-f", commands, image], { stdio: ["ignore", "ignore", "pipe"] });
+    }
+    return readFileSync(image);
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
+}
+
+export function bufferDevice(bytes: Buffer): BlockDevice {
+  return {
+    lengthBytes: bytes.length,
+    read: (offset, length) => {
+      if (offset < 0 || offset + length > bytes.length)
+        throw new RangeError(`${offset}+${length} leaves a device of ${bytes.length} bytes`);
+      return Promise.resolve(bytes.subarray(offset, offset + length));
+    },
+  };
+}
+
+export function openImage(bytes: Buffer): Promise<Ext4Tree> {
+  return Ext4Tree.open(bufferDevice(bytes), { mountPath: "/workspace", directories: new BoundedCache(1_000_000), cacheKey: "test" });
+}
