@@ -1,7 +1,10 @@
 /** Debian's chromium for the console: every fault that a page reports is kept, so that a test can demand that there is none. */
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import type { AxeResults } from "axe-core";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 
-export const chromiumPath = "/usr/bin/chromium";
+const chromiumPath = "/usr/bin/chromium";
 
 /** The end of every wait in a page; on a loaded machine a page may take seconds. */
 export const pageDeadlineMs = 15_000;
@@ -57,4 +60,21 @@ export async function asUser<T>(page: Page, method: string, path: string, body?:
   });
   if (!answer.ok()) throw new TypeError(`${method} ${path}: ${answer.status()} ${await answer.text()}`);
   return answer.status() === 204 ? (undefined as T) : ((await answer.json()) as T);
+}
+
+interface Axe {
+  axe: { run(options: object): Promise<AxeResults> };
+}
+
+let axeSource: Promise<string> | undefined;
+
+/** What axe finds wrong with the page as it stands: rules of WCAG 2 up to AA, with the elements that break them. */
+export async function violationsOf(page: Page): Promise<string[]> {
+  axeSource ??= readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+  // Evaluated, not added as a script: the page's policy stays as it is.
+  await page.evaluate(await axeSource);
+  const { violations } = await page.evaluate(() =>
+    (globalThis as unknown as Axe).axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], resultTypes: ["violations"] }),
+  );
+  return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target.join(" ")} ${node.failureSummary ?? ""}`));
 }

@@ -15,6 +15,8 @@ export async function buildConsole(): Promise<{ directory: string; remove(): Pro
   const child = spawn(process.execPath, [vite, "build", "--outDir", directory, "--emptyOutDir", "--logLevel", "warn"], {
     cwd: join(repository, "packages", "console"),
     stdio: ["ignore", "pipe", "pipe"],
+    // What ships, not what vitest's own environment would make of it.
+    env: { ...process.env, NODE_ENV: "production" },
   });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (output += data.toString()));

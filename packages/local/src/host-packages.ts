@@ -4,16 +4,16 @@ import { access } from "node:fs/promises";
 import { type HostPackage, hostPackages } from "@helmr/images/host-packages";
 import { LocalError } from "./local-error.ts";
 
-export async function missingPackages(): Promise<HostPackage[]> {
+export async function missingPackages(wanted: readonly HostPackage[] = hostPackages): Promise<HostPackage[]> {
   const present = await Promise.all(
-    hostPackages.map(({ provides }) =>
+    wanted.map(({ provides }) =>
       access(provides).then(
         () => true,
         () => false,
       ),
     ),
   );
-  return hostPackages.filter((_, index) => !present[index]);
+  return wanted.filter((_, index) => !present[index]);
 }
 
 export function installCommand(packages: readonly HostPackage[]): string {

@@ -1,12 +1,22 @@
 /** `helmr test`: the same preparation as `up`, then every test that `.ci/run` runs. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { type HostPackage, hostPackages } from "@helmr/images/host-packages";
 import { installPackages, missingPackages } from "./host-packages.ts";
 import { repository } from "./prepare.ts";
 import { openProgress } from "./progress.ts";
 
+/** What only tests need; an install does without. */
+const testPackages: readonly HostPackage[] = [
+  {
+    name: "chromium",
+    provides: "/usr/bin/chromium",
+    reason: "opens the web console as its users do (browsers of npm packages cannot be had everywhere)",
+  },
+];
+
 export async function runTests(kinds: string[]): Promise<number> {
-  const missing = await missingPackages();
+  const missing = await missingPackages([...hostPackages, ...testPackages]);
   if (missing.length > 0) {
     const progress = openProgress();
     progress.step(`Installing Debian packages: ${missing.map(({ name }) => name).join(" ")}`);

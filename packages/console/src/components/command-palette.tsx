@@ -87,7 +87,10 @@ interface ResultsProps {
 
 function Results({ list, items, active, onOpen, onHover }: ResultsProps) {
   const frame = useRef<HTMLDivElement>(null);
-  useEffect(() => frame.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" }), [active]);
+  useEffect(() => {
+    // Newer browsers return a promise, which must not become the effect's clean-up.
+    frame.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
+  }, [active]);
   return (
     <div ref={frame} id={list} role="listbox" aria-label="Places" className="max-h-[50vh] overflow-y-auto p-1.5">
       {items.length === 0 ? <p className="px-2.5 py-6 text-center text-sm text-muted">Nothing fits.</p> : null}

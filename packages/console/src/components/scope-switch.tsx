@@ -33,11 +33,11 @@ export function ScopeSwitch() {
           <button
             type="button"
             {...props}
-            aria-label={`Project ${project?.name ?? ""}, environment ${environment?.name ?? ""}: switch`}
             className="flex w-full items-center gap-2.5 rounded-md border border-line bg-surface px-2.5 py-1.5 text-left shadow-card hover:bg-hover"
           >
             <EnvironmentDot color={environment?.color_hex ?? "transparent"} />
             <span className="min-w-0 grow">
+              <span className="sr-only">Project and environment:</span>
               <span className="block truncate text-sm font-medium">{project?.name ?? "…"}</span>
               <span className="block truncate text-xs text-muted">{environment?.name ?? ""}</span>
             </span>

@@ -28,14 +28,10 @@ export function UserMenu() {
     <Menu
       label="Account"
       trigger={(props) => (
-        <button
-          type="button"
-          {...props}
-          aria-label="Account"
-          className="flex w-full items-center gap-2.5 rounded-md px-2 py-1.5 text-left hover:bg-hover"
-        >
+        <button type="button" {...props} className="flex w-full items-center gap-2.5 rounded-md px-2 py-1.5 text-left hover:bg-hover">
           <Face name={me?.display_name ?? ""} image={me?.profile_image_url ?? ""} />
           <span className="min-w-0 grow">
+            <span className="sr-only">Account:</span>
             <span className="block truncate text-sm">{me?.display_name}</span>
             <span className="block truncate text-xs text-muted">
               {me?.org_name}
