@@ -1,6 +1,6 @@
 /**
- * docs/reference: errors.md from the table of codes in the protocol, configuration.md from the settings of the server and the worker. With
- * `--check` a difference fails.
+ * docs/reference: errors.md from the table of codes in the protocol, configuration.md from the settings of the server and the worker; and what the
+ * console says about each code, because its bundle takes types from the protocol and no code. With `--check` a difference fails.
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -87,13 +87,28 @@ ${table(
 )}
 `;
 
-const directory = join(repository, "docs", "reference");
-await mkdir(directory, { recursive: true });
-for (const [name, text] of Object.entries({ "configuration.md": configuration, "errors.md": errors })) {
-  const path = join(directory, name);
+const widthMax = 140;
+const stepLines = Object.entries(errorDefinitions).map(([code, { next }]) => {
+  const line = `  ${code}: ${JSON.stringify(next)},`;
+  return line.length <= widthMax ? line : `  ${code}:\n    ${JSON.stringify(next)},`;
+});
+const nextSteps = `/** What to do about an error code. Made by scripts/generate-reference.ts (npm run generate); never edited by hand. */
+export const nextSteps: Readonly<Record<string, string>> = {
+${stepLines.join("\n")}
+};
+`;
+
+await mkdir(join(repository, "docs", "reference"), { recursive: true });
+const outputs = {
+  "docs/reference/configuration.md": configuration,
+  "docs/reference/errors.md": errors,
+  "packages/console/src/api/next-steps.ts": nextSteps,
+};
+for (const [name, text] of Object.entries(outputs)) {
+  const path = join(repository, name);
   if (!process.argv.includes("--check")) await writeFile(path, text);
   else if ((await readFile(path, "utf8").catch(() => "")) !== text) {
-    process.stderr.write(`docs/reference/${name} differs from its sources: run npm run generate\n`);
+    process.stderr.write(`${name} differs from its sources: run npm run generate\n`);
     process.exitCode = 1;
   }
 }

@@ -1,4 +1,4 @@
-/** What to do about an error code: the sentences of the protocol's catalogue, without its code. A test compares both. */
+/** What to do about an error code. Made by scripts/generate-reference.ts (npm run generate); never edited by hand. */
 export const nextSteps: Readonly<Record<string, string>> = {
   idempotency_pending: "Repeat the same request after the seconds in Retry-After.",
   coordination_unavailable: "Repeat the same request later.",
