@@ -29,6 +29,8 @@ const sourcePath = ".helmr/deployment-source";
 const compiledPath = ".helmr/compiled";
 const workPath = ".helmr/work";
 
+export { imageStep } from "./image-step.ts";
+
 export const build: Builder = async (request, ground) => {
   try {
     return await buildProject(request, ground);

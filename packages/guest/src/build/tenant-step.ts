@@ -24,7 +24,7 @@ export interface Step {
 
 let steps = 0;
 
-export function startStep(ground: BuildGround, options: StepOptions): Step {
+export function startStep(ground: Pick<BuildGround, "tool" | "groups" | "attachment">, options: StepOptions): Step {
   steps += 1;
   // A process only ever writes to its stream and asks for room.
   const stream = options.output as unknown as OutgoingStream;

@@ -12,7 +12,9 @@
  *               --resumed                        disks are mounted already: nothing below may be given
  *               --thaw PATH ...                  (with --resumed) undo `freeze`, last step; --thaw-cgroup DIR likewise
  *               --scratch DEVICE|tmpfs           upper layer of the task's root (ext4)
- *               --workspace DEVICE:PATH          ext4 at PATH of the task's root
+ *               --workspace DEVICE:PATH          ext4 at PATH of the task's root; PATH `/`: this disk is the root itself and is written to (a
+ *                                                step of an image build), --scratch is not used and --task stands at /run/helmr/from of the
+ *                                                supervisor                                                       image-root.c
  *               --workspace-owner USER           give the root directory of a workspace that root owns to this user of the image
  *               --task DEVICE                    ext4, read-only, at /opt/helmr-task of the task's root
  *               --mount DEVICE:PATH[:ro] ...     further disks
@@ -34,6 +36,9 @@
  *   freeze    [--cgroup DIR] PATH...   stops the processes of a cgroup, then syncs and freezes file systems            freeze.c
  *   thaw      [--cgroup DIR] PATH...   the opposite, in the opposite order; what is not frozen is skipped
  *   sync      PATH...                  syncfs of each
+ *   copy      --from ROOT:PATH --to ROOT:PATH   a file, or what is in a directory, with owners, times, links and attributes; both paths are
+ *             resolved inside their roots                                                                           copy-tree.c
+ *   leave-root                                  undoes what `attach` with --workspace DEVICE:/ put into the image's disk       image-root.c
  *   trim      PATH...                  tells the disks of these file systems which blocks are free, so that a capture leaves them out
  *   scrub     fills free memory with zeros, so that a snapshot does not store garbage
  *   rehearse  goes through the motions of a start and forgets them; before `attach` only                               rehearse.c
@@ -68,6 +73,7 @@
 #define IMAGE_DIRECTORY "/image"
 #define SCRATCH_DIRECTORY "/scratch"
 #define TASK_DIRECTORY "/task"
+#define COPY_SOURCE_DIRECTORY "/run/helmr/from"
 #define STATE_DIRECTORY "/run/helmr"
 #define TASK_INIT_PID_FILE STATE_DIRECTORY "/task-init.pid"
 #define RELAY_SOCKET STATE_DIRECTORY "/relay.sock"
@@ -108,6 +114,8 @@ int command_trim(int argc, char **argv);
 int command_scrub(int argc, char **argv);
 int command_relay(int argc, char **argv);
 int command_rehearse(int argc, char **argv);
+int command_copy(int argc, char **argv);
+int command_leave_root(int argc, char **argv);
 
 /* stage.c: the second half of init, on the substrate disk. */
 _Noreturn void supervise_machine(void);
@@ -134,6 +142,12 @@ struct task_root_request {
   size_t extra_count;
 };
 void build_task_root(const struct task_root_request *request);
+/* What every root has, whatever it stands on. */
+void make_devices(void);
+
+/* image-root.c: the disk of an image as the root, for a step of its build. */
+void build_image_root(const struct task_root_request *request);
+
 void start_task_init(void);
 pid_t task_init_pid(void);
 /* Moves the caller into the task's mount and cgroup namespaces and its later children into its pid namespace. */

@@ -47,7 +47,7 @@ static void mount_overlay(const char *scratch) {
   if (mount("overlay", root, "overlay", MS_NODEV, layers) < 0) die("mount the overlay");
 }
 
-static void make_devices(void) {
+void make_devices(void) {
   static const struct {
     const char *path;
     unsigned major;
@@ -100,6 +100,10 @@ static void mount_workspace(const struct task_root_request *request) {
 }
 
 void build_task_root(const struct task_root_request *request) {
+  if (request->workspace.device && strcmp(request->workspace.path, "/") == 0) {
+    build_image_root(request);
+    return;
+  }
   mount_overlay(request->scratch);
   make_devices();
   /* Mounted by the task's init, inside its pid namespace. */

@@ -8,14 +8,14 @@ import type { AccountFiles } from "./accounts.ts";
 import { type ConfinedTree, openTree, PathError } from "./confined-tree.ts";
 import type { ControlGroups } from "./control-group.ts";
 import { processEnvironment } from "./environment.ts";
-import { addCertificates } from "./trust-store.ts";
+import { addCertificates, lendCertificates } from "./trust-store.ts";
 
 /** Where things are in the guest (init/helmr-guest.h); tests have other places. */
 export interface GuestPlaces {
   /** The task's root as the supervisor sees it. */
   root: string;
   scratch: string;
-  devices: { scratch: string; workspace: string; task: string };
+  devices: { scratch: string; workspace: string; task: string; caches: readonly string[] };
   /** As the task sees them. */
   taskTree: string;
   programFile: string;
@@ -28,7 +28,7 @@ export interface GuestPlaces {
 export const guestPlaces: GuestPlaces = {
   root: "/task",
   scratch: "/scratch",
-  devices: { scratch: "/dev/vdc", workspace: "/dev/vdd", task: "/dev/vde" },
+  devices: { scratch: "/dev/vdc", workspace: "/dev/vdd", task: "/dev/vde", caches: ["/dev/vdf", "/dev/vdg", "/dev/vdh", "/dev/vdi"] },
   taskTree: "/opt/helmr-task",
   programFile: "/opt/helmr/lib/program.mjs",
   builderFile: "/opt/helmr/lib/builder.mjs",
@@ -57,7 +57,7 @@ export class Attachment {
 
   /** Adds the operator's certificates to what processes of the tenant trust from here on. */
   trustCertificates(pem: string): void {
-    this.certificateEnvironment = addCertificates(this.root, pem);
+    this.certificateEnvironment = this.isImageStep ? lendCertificates(this.root, pem) : addCertificates(this.root, pem);
   }
 
   environment(own: Record<string, string>): Record<string, string> {
@@ -68,9 +68,19 @@ export class Attachment {
     });
   }
 
+  /** The disk of slot workspace is the root: nothing of this machine may stay on it. */
+  get isImageStep(): boolean {
+    return this.workspacePath === "/";
+  }
+
+  /** Of the image. */
+  get imageDirectory(): string {
+    return this.request.image.workdir === "" ? "/" : this.request.image.workdir;
+  }
+
   /** Default directory of a process. */
   get workingDirectory(): string {
-    return this.workspacePath ?? (this.request.image.workdir === "" ? "/" : this.request.image.workdir);
+    return this.workspacePath ?? this.imageDirectory;
   }
 
   get root(): ConfinedTree {
@@ -86,6 +96,7 @@ export class Attachment {
 
   /** Mount points as the supervisor sees them: what is frozen and synced. */
   get fileSystems(): string[] {
+    if (this.isImageStep) return [this.places.root];
     return this.workspacePath === undefined ? [this.places.scratch] : [this.places.root + this.workspacePath, this.places.scratch];
   }
 
@@ -101,7 +112,7 @@ export class Attachment {
       memoryPeakBytes: memory.peakBytes,
       cpuUs: total.cpuUs(),
     };
-    const scratch = space(this.places.scratch);
+    const scratch = this.isImageStep ? undefined : space(this.places.scratch);
     if (scratch) Object.assign(usage, { scratchUsedBytes: scratch.used, scratchSizeBytes: scratch.size });
     const workspace = this.workspacePath === undefined ? undefined : space(this.places.root + this.workspacePath);
     if (workspace) Object.assign(usage, { workspaceUsedBytes: workspace.used, workspaceSizeBytes: workspace.size });

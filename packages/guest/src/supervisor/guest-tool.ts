@@ -16,6 +16,7 @@ export interface AttachDisks {
   scratch: string;
   workspace?: { device: string; path: string; owner: string };
   task?: string;
+  caches?: readonly { device: string; path: string }[];
 }
 
 export interface ToolAttach {
@@ -64,9 +65,17 @@ export interface GuestTool {
   thaw(paths: readonly string[], group?: string): Promise<void>;
   sync(paths: readonly string[]): Promise<void>;
   trim(paths: readonly string[]): Promise<void>;
+  /** In a step of an image build: from the disk of slot `task` into the image. */
+  copy(source: string, destination: string): Promise<void>;
+  /** Takes away what `attach` put into the image's disk. */
+  leaveRoot(): Promise<void>;
   /** A start without anything of a tenant, which leaves nothing behind. */
   rehearse(): Promise<void>;
 }
+
+/** Of the supervisor (init/helmr-guest.h). */
+const copySource = "/run/helmr/from";
+const copyTarget = "/task";
 
 /** Descriptor of the control lines in `run`. */
 export const controlFd = 5;
@@ -82,6 +91,8 @@ export function guestTool(path: string): GuestTool {
     thaw: (paths, group) => call(["thaw", ...groupArguments(group), ...paths]),
     sync: (paths) => call(["sync", ...paths]),
     trim: (paths) => call(["trim", ...paths]),
+    copy: (source, destination) => call(["copy", "--from", `${copySource}:${source}`, "--to", `${copyTarget}:${destination}`]),
+    leaveRoot: () => call(["leave-root"]),
     rehearse: () => call(["rehearse"]),
   };
 }
@@ -95,10 +106,11 @@ function attachArguments(request: ToolAttach): string[] {
     if (machine.thawGroup !== undefined) args.push("--thaw-cgroup", machine.thawGroup);
     return args;
   }
-  const { scratch, workspace, task } = machine.disks;
+  const { scratch, workspace, task, caches } = machine.disks;
   args.push("--scratch", scratch);
   if (workspace) args.push("--workspace", `${workspace.device}:${workspace.path}`, "--workspace-owner", workspace.owner);
   if (task) args.push("--task", task);
+  for (const { device, path } of caches ?? []) args.push("--mount", `${device}:${path}`);
   return args;
 }
 

@@ -8,7 +8,7 @@ import type { RunEnded, RunStartRequest } from "@helmr/protocol/guest";
 import * as esbuild from "esbuild";
 import { afterAll } from "vitest";
 import { guestBundles, sdkFiles, sdkModules, type GuestFile } from "../../build.ts";
-import { build } from "../build/main.ts";
+import { build, imageStep } from "../build/main.ts";
 import { localTool, type LocalTool } from "./local-tool.fixture.ts";
 import { Supervisor } from "./supervisor.ts";
 import { type HostRequest, TestHost } from "./test-host.fixture.ts";
@@ -91,7 +91,7 @@ export async function testGuest(options: { root?: string } = {}): Promise<TestGu
   const places = {
     root,
     scratch: join(base, "scratch"),
-    devices: { scratch: "/dev/vdc", workspace: "/dev/vdd", task: "/dev/vde" },
+    devices: { scratch: "/dev/vdc", workspace: "/dev/vdd", task: "/dev/vde", caches: ["/dev/vdf"] },
     taskTree: tree,
     programFile: join(lib, "program.mjs"),
     builderFile: join(lib, "builder.mjs"),
@@ -105,7 +105,7 @@ export async function testGuest(options: { root?: string } = {}): Promise<TestGu
     groups: local.groups,
     tenantGroup: "tenant",
     places,
-    loadBuilder: async () => build,
+    loadBuilder: async () => ({ build, imageStep }),
   });
   const host = new TestHost();
   host.connect(supervisor.link);

@@ -71,6 +71,8 @@ export function localTool(root: string): LocalTool {
     },
     sync: (paths) => note(`sync ${paths.join(" ")}`),
     trim: (paths) => note(`trim ${paths.join(" ")}`),
+    copy: (source, destination) => note(`copy ${source} ${destination}`),
+    leaveRoot: () => note("leave-root"),
     rehearse: () => note("rehearse"),
   };
   return local;

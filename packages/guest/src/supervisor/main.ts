@@ -9,7 +9,7 @@ import { guestPlaces } from "./attachment.ts";
 import { controlGroups } from "./control-group.ts";
 import { guestTool } from "./guest-tool.ts";
 import { serveWire } from "./host-wire.ts";
-import { type Builder, Supervisor } from "./supervisor.ts";
+import { type Builder, type ImageStepper, Supervisor } from "./supervisor.ts";
 import { warmUp } from "./warm-up.ts";
 
 const tenantGroup = "/sys/fs/cgroup/task";
@@ -25,7 +25,7 @@ async function main(): Promise<void> {
     groups: controlGroups(tenantGroup),
     tenantGroup,
     places: guestPlaces,
-    loadBuilder: async () => ((await import(buildBundle)) as { build: Builder }).build,
+    loadBuilder: async () => (await import(buildBundle)) as { build: Builder; imageStep: ImageStepper },
   });
   await warmUp();
   openControlPort(device, (wire) => serveWire(wire, supervisor.link));

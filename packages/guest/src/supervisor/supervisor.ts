@@ -14,6 +14,8 @@ import {
   guestStreams,
   type HelloMessage,
   type HostMessage,
+  type ImageStepRequest,
+  type ImageStepResult,
 } from "@helmr/protocol/guest";
 import { guestProtocolVersion } from "@helmr/protocol/shared";
 import { Attachment, type GuestPlaces } from "./attachment.ts";
@@ -42,6 +44,12 @@ export interface BuildGround {
 /** build/main.ts; loaded only in a build guest. */
 export type Builder = (request: BuildStartRequest, ground: BuildGround) => Promise<BuildResult>;
 
+export interface StepGround extends Omit<BuildGround, "source" | "phase"> {
+  /** What a copy brings. */
+  source: IncomingStream | undefined;
+}
+export type ImageStepper = (request: ImageStepRequest, ground: StepGround) => Promise<ImageStepResult>;
+
 export interface SupervisorOptions {
   version: string;
   bootId: string;
@@ -50,7 +58,7 @@ export interface SupervisorOptions {
   /** Control group that holds everything of the tenant, for freezing; undefined where there is none (tests). */
   tenantGroup: string | undefined;
   places: GuestPlaces;
-  loadBuilder(): Promise<Builder>;
+  loadBuilder(): Promise<{ build: Builder; imageStep: ImageStepper }>;
 }
 
 type Message<Type extends HostMessage["type"]> = Extract<HostMessage, { type: Type }>;
@@ -130,6 +138,7 @@ export class Supervisor {
       case "file":
       case "port.open":
       case "build.start":
+      case "image.step":
         this.enqueue(() => {
           void this.answer(message, this.handleLong(message));
         });
@@ -200,7 +209,7 @@ export class Supervisor {
     }
   }
 
-  private async handleLong(message: Message<"file" | "port.open" | "build.start">): Promise<unknown> {
+  private async handleLong(message: Message<"file" | "port.open" | "build.start" | "image.step">): Promise<unknown> {
     const attachment = this.usable();
     this.refuseWhileParked();
     switch (message.type) {
@@ -210,6 +219,8 @@ export class Supervisor {
         return this.ports.connect(message);
       case "build.start":
         return this.build(message, attachment);
+      case "image.step":
+        return this.imageStep(message, attachment);
       default:
         return unknownRequest(message);
     }
@@ -272,6 +283,7 @@ export class Supervisor {
                   ? {}
                   : { workspace: { device: places.devices.workspace, path: disks.workspace.path, owner: attachment.user } }),
                 ...(disks.task ? { task: places.devices.task } : {}),
+                ...(disks.caches === undefined ? {} : { caches: cacheDevices(disks.caches, places) }),
               },
             },
     });
@@ -312,7 +324,7 @@ export class Supervisor {
     this.building = true;
     const log = this.link.openOutgoing(guestStreams.buildLog);
     try {
-      const build = await this.options.loadBuilder();
+      const { build } = await this.options.loadBuilder();
       const { tool, groups } = this.options;
       return await build(request, {
         tool,
@@ -322,6 +334,24 @@ export class Supervisor {
         log,
         phase: (phase, message) => this.link.send({ type: "build.phase", phase, message }),
       });
+    } finally {
+      log.end();
+      this.building = false;
+    }
+  }
+
+  /** One in the life of a machine. */
+  private async imageStep(request: ImageStepRequest, attachment: Attachment): Promise<ImageStepResult> {
+    if (!attachment.isImageStep) throw new RequestError("bad_request", "A step of an image needs the image's disk at / (slot workspace)");
+    if (this.building) throw new RequestError("busy", "A step or a build is under way in this machine");
+    this.building = true;
+    const stream = request.step.kind === "copy" ? request.step.stream : undefined;
+    const log = this.link.openOutgoing(guestStreams.buildLog);
+    try {
+      const { imageStep } = await this.options.loadBuilder();
+      const { tool, groups } = this.options;
+      const source = stream === undefined ? undefined : this.link.takeIncoming(stream);
+      return await imageStep(request, { tool, groups, attachment, source, log });
     } finally {
       log.end();
       this.building = false;
@@ -343,6 +373,13 @@ export class Supervisor {
   }
 }
 
+function cacheDevices(paths: readonly string[], places: GuestPlaces): { device: string; path: string }[] {
+  return paths.flatMap((path, index) => {
+    const device = places.devices.caches[index];
+    return device === undefined ? [] : [{ device, path }];
+  });
+}
+
 /** The host → guest stream of a request. */
 function inputOf(message: HostMessage): number | undefined {
   switch (message.type) {
@@ -352,6 +389,8 @@ function inputOf(message: HostMessage): number | undefined {
       return message.input;
     case "build.start":
       return message.sourceStream;
+    case "image.step":
+      return message.step.kind === "copy" ? message.step.stream : undefined;
     case "file":
       return message.operation.kind === "write" || message.operation.kind === "upload" ? message.operation.stream : undefined;
     default:

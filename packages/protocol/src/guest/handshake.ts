@@ -46,10 +46,15 @@ export const attachRequest = z.object({
     .object({
       /** Upper layer of the task's root: the slot's disk, or memory. */
       scratch: z.enum(["disk", "memory"]),
-      /** Mounted at `path` of the task root; in a build guest this is the result tree at /opt/helmr-task. */
+      /**
+       * Mounted at `path` of the task root; in a build guest this is the result tree at /opt/helmr-task. At `/` it is the root itself (a step of
+       * an image build): scratch is not used, and the task disk is seen by the supervisor only.
+       */
       workspace: z.object({ path: text(4096) }).nullable(),
       /** The deployment's tree, read-only at /opt/helmr-task. */
       task: z.boolean(),
+      /** Disks of the slots extra0, extra1, … at these paths; of the user of the image. */
+      caches: z.array(text(4096)).max(4).optional(),
     })
     .optional(),
   /** Inherited OCI configuration of the image (sdk §2.2). */

@@ -6,6 +6,7 @@ export * from "./checkpoint.ts";
 export * from "./files.ts";
 export * from "./frames.ts";
 export * from "./handshake.ts";
+export * from "./image-step.ts";
 export * from "./messages.ts";
 export * from "./network.ts";
 export * from "./processes.ts";

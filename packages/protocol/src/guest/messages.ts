@@ -25,6 +25,7 @@ import {
   rehearseRequest,
   usageRequest,
 } from "./handshake.ts";
+import { imageStepRequest } from "./image-step.ts";
 import { processEnded, processForget, processResize, processSignal, processStart } from "./processes.ts";
 import { programAnswer, programCall } from "./program-calls.ts";
 import { runCancelRequest, runEnded, runStarted, runStartRequest } from "./run.ts";
@@ -43,6 +44,7 @@ export const hostMessage = z.discriminatedUnion("type", [
   parkPrepareRequest,
   parkAbortRequest,
   buildStartRequest,
+  imageStepRequest,
   processStart,
   processSignal,
   processResize,
