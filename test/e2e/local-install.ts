@@ -124,6 +124,25 @@ export class LocalInstall {
     return found;
   }
 
+  /** Monitors that work for a lease: they hold files of its directory. */
+  async machines(leaseId: string): Promise<number[]> {
+    const directory = join(this.state, "data", "worker", "leases", leaseId);
+    const monitors = (await this.processes()).filter(({ command }) => command.includes("qemu-system"));
+    const mine = await Promise.all(monitors.map(async ({ pid }) => ((await namesPath(pid, directory)) ? pid : undefined)));
+    return mine.filter((pid) => pid !== undefined);
+  }
+
+  /** What the worker keeps of work that has not ended. */
+  leases(): Promise<string[]> {
+    return readdir(join(this.state, "data", "worker", "leases"));
+  }
+
+  async databaseUrl(): Promise<string> {
+    const { postgresPort } = JSON.parse(await readFile(join(this.state, "install.json"), "utf8")) as { postgresPort: number };
+    const password = (await readFile(join(this.state, "data", "postgres", "password"), "utf8")).trim();
+    return `postgres://helmr:${password}@127.0.0.1:${postgresPort}/postgres`;
+  }
+
   async componentPid(name: "postgres" | "server" | "worker"): Promise<number> {
     const record = await this.supervisor();
     const pid = record?.components[name]?.pid;
@@ -134,6 +153,10 @@ export class LocalInstall {
   async supervisor(): Promise<{ pid: number; phase: string; components: Record<string, { pid: number } | undefined> } | undefined> {
     const text = await readFile(join(this.state, "supervisor.json"), "utf8").catch(() => undefined);
     return text === undefined ? undefined : (JSON.parse(text) as never);
+  }
+
+  async log(component: string): Promise<string[]> {
+    return (await readFile(join(this.state, "logs", `${component}.log`), "utf8")).split("\n");
   }
 
   async logTails(): Promise<string> {

@@ -1,14 +1,15 @@
 /** The install that all end-to-end tests share, with the ways in which they look at it: the command line as a process, the SDK's client, plain HTTP. */
 import { HelmrClient, type RunSnapshot } from "@helmr/sdk";
 import { type WireClient, wireClient } from "@helmr/test/platform";
-import { until } from "@helmr/test/services";
+import { brokenInvariants, until } from "@helmr/test/services";
 import { inject } from "vitest";
 import { LocalInstall, type Ready } from "./local-install.ts";
 
 // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers
 type Json = any;
 
-const runMs = 120_000;
+const runMs = 150_000;
+const terminalKinds = new Set(["run.completed", "run.failed", "run.cancelled", "run.expired", "run.dead_lettered"]);
 
 export interface StartedRun {
   sessionId: string;
@@ -63,9 +64,11 @@ export class SharedInstall {
     return this.ended(await this.start(taskId, options));
   }
 
-  /** Follows a run as the SDK does, then looks at everything it left. */
+  /** Follows a run as the SDK does, until its last event too, then looks at everything it left. */
   async ended(started: StartedRun): Promise<EndedRun> {
     await this.untilEnd(started.runId);
+    // A cancelled run reads as such before its machine has stopped (http §7.3).
+    await this.untilEvent(started.runId, ({ kind }) => terminalKinds.has(kind));
     const [run, events, logs] = await Promise.all([this.run(started.runId), this.events(started.runId), this.logs(started.runId)]);
     return { ...started, run, events, end: events.at(-1), ...logs };
   }
@@ -102,6 +105,11 @@ export class SharedInstall {
     return until(`run ${runId} says ${JSON.stringify(text)}`, async () => (await this.logs(runId)).stdout.includes(text), runMs);
   }
 
+  /** The first event that is like that. */
+  untilEvent(runId: string, condition: (event: Json) => boolean): Promise<Json> {
+    return until(`run ${runId} has the event`, async () => (await this.events(runId)).find(condition), runMs);
+  }
+
   untilRun(what: string, runId: string, condition: (run: Json) => boolean): Promise<Json> {
     return until(
       `run ${runId}: ${what}`,
@@ -130,6 +138,14 @@ export class SharedInstall {
     const answer = await this.api.call("GET", `/api/workspaces/${workspaceId}/files/content?path=${encodeURIComponent(path)}`);
     if (answer.status !== 200) throw new TypeError(`${path} of ${workspaceId}: ${answer.status} ${answer.text}`);
     return answer.text;
+  }
+
+  /** What must hold of the stored state, whatever happened (test/invariants.sql), and a server that had no fault. */
+  async expectSound(): Promise<void> {
+    const broken = await brokenInvariants(await this.local.databaseUrl());
+    if (broken.length > 0) throw new TypeError(`broken invariants: ${JSON.stringify(broken, null, 2)}`);
+    const faults = (await this.local.log("server")).filter((line) => line.includes('"level":50'));
+    if (faults.length > 0) throw new TypeError(`the server had faults:\n${faults.join("\n")}`);
   }
 
   close(): void {

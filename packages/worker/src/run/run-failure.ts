@@ -30,7 +30,7 @@ export function exitVerdict(exit: MachineExit): HostVerdict {
     case "guest_shutdown":
       return { kind: "guest_died", message: "it shut down" };
     case "guest_panic":
-      return { kind: "guest_died", message: `its kernel panicked${exit.console === "" ? "" : `: ${exit.console.slice(-2000)}`}` };
+      return { kind: "guest_died", message: `its kernel panicked${panicReason(exit.console)}` };
     case "monitor_died": {
       const how = exit.signal === null ? `exit code ${exit.exitCode}` : `signal ${exit.signal}`;
       return { kind: "monitor_died", message: `${how}${exit.stderr === "" ? "" : `: ${exit.stderr.slice(0, 2000)}`}` };
@@ -38,4 +38,11 @@ export function exitVerdict(exit: MachineExit): HostVerdict {
     default:
       return { kind: "guest_died", message: "it ended" };
   }
+}
+
+/** The line that says why; the registers and stacks after it help nobody who reads a timeline. */
+function panicReason(console: string): string {
+  const line = /Kernel panic - not syncing: ([^\r\n]*)/.exec(console)?.[1];
+  if (line !== undefined) return `: ${line}`;
+  return console === "" ? "" : `: ${console.slice(-2000)}`;
 }
