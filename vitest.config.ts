@@ -9,6 +9,7 @@ export default defineConfig({
           name: "unit",
           include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.ts", "images/**/*.test.ts"],
           exclude: ["**/*.pg.test.ts", "**/*.vm.test.ts", "**/node_modules/**"],
+          testTimeout: 20_000,
         },
       },
       {
