@@ -61,6 +61,8 @@ const signedIn = createRoute({
   id: "signed-in",
   component: Outlet,
   async beforeLoad({ context: { client }, location }) {
+    // Whoever was here before is probably still signed in: their projects need not wait for the answer.
+    if (lastScope()) void client.prefetchQuery(queries.projectsQuery());
     const me = await client.ensureQueryData(queries.meQuery()).catch((error: unknown) => {
       if (!isStatus(error, 401)) throw error;
       throw to(paths.login(), location.href === "/" ? {} : { next: location.href });

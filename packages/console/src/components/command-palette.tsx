@@ -1,5 +1,6 @@
 /** Goes anywhere by typing: pages, tasks, environments, or an id pasted from a log. */
 import { useQuery } from "@tanstack/react-query";
+import { SquareCode } from "lucide-react";
 import { Dialog as Radix } from "radix-ui";
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
 import { findInScope, isUuid } from "../api/find.ts";
@@ -10,7 +11,7 @@ import { useScope } from "../hooks/use-scope.ts";
 import { classes } from "../ui/classes.ts";
 import { Spinner } from "../ui/spinner.tsx";
 import { paths } from "../util/paths.ts";
-import { places } from "./navigation.ts";
+import { type Place, places } from "./navigation.ts";
 
 interface Item {
   key: string;
@@ -18,6 +19,7 @@ interface Item {
   kind: string;
   href: string;
   hint?: string;
+  icon?: Place["icon"];
 }
 
 const itemsMax = 40;
@@ -104,8 +106,13 @@ function Results({ list, items, active, onOpen, onHover }: ResultsProps) {
           onClick={() => onOpen(item)}
           className={classes("flex cursor-pointer items-center gap-3 rounded-md px-2.5 py-1.5 text-sm", index === active && "bg-hover")}
         >
+          {item.icon ? <item.icon className="size-4 shrink-0 text-faint" aria-hidden="true" /> : null}
           <span className="min-w-0 grow truncate">{item.label}</span>
-          <span className="text-xs text-faint">{item.hint ?? item.kind}</span>
+          {item.hint === undefined ? (
+            <span className="text-xs text-faint">{item.kind}</span>
+          ) : (
+            <kbd className="rounded border border-line px-1 font-sans text-2xs text-faint">{item.hint}</kbd>
+          )}
         </div>
       ))}
     </div>
@@ -128,10 +135,17 @@ function useItems(scope: Scope, text: string): { items: Item[]; busy: boolean } 
         label: place.label,
         kind: "page",
         hint: `g ${place.key}`,
+        icon: place.icon,
         href: place.href(scope),
       })),
     ),
-    ...tasks.map((task) => ({ key: `task-${task.task_id}`, label: task.task_id, kind: "task", href: paths.task(scope, task.task_id) })),
+    ...tasks.map((task) => ({
+      key: `task-${task.task_id}`,
+      label: task.task_id,
+      kind: "task",
+      href: paths.task(scope, task.task_id),
+      icon: SquareCode,
+    })),
     ...projects.flatMap((project) =>
       (project.environments ?? []).map((environment) => ({
         key: `environment-${environment.id}`,

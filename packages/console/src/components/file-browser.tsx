@@ -193,13 +193,20 @@ function FilesError({ error, onRetry }: { error: unknown; onRetry: () => void })
 /** Each of these is an ordinary state of a workspace. */
 function MissingFile({ error }: { error: unknown }) {
   const code = error instanceof ApiError ? error.code : undefined;
+  const { path, file, version, source } = useQueryText();
   if (code === "workspace_no_current_version")
     return <EmptyState title="No file yet">The first version is made when a run or a terminal has written something.</EmptyState>;
+  const elsewhere = path ?? file ?? version ?? source;
   return (
     <EmptyState title={code === "workspace_version_not_readable" ? "This version cannot be read" : "Nothing has this path here"}>
-      <AppLink search={(before) => ({ ...before, path: "", file: "", source: "", version: "" })} className="text-accent underline">
-        Go to the top of the current version
-      </AppLink>
+      {code === "workspace_version_not_readable"
+        ? "It is not complete, or its data is missing from the store. Other versions stand on their own. "
+        : null}
+      {elsewhere === undefined ? null : (
+        <AppLink search={(before) => ({ ...before, path: "", file: "", source: "", version: "" })} className="text-accent underline">
+          Go to the top of the current version
+        </AppLink>
+      )}
     </EmptyState>
   );
 }

@@ -22,7 +22,7 @@ import { paths } from "../util/paths.ts";
 export interface Place {
   label: string;
   href: (scope: Scope) => string;
-  icon: ComponentType<{ className?: string }>;
+  icon: ComponentType<{ className?: string; "aria-hidden"?: "true" }>;
   /** After `g`. */
   key: string;
   needs?: Permission;

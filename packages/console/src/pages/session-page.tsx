@@ -98,7 +98,9 @@ function SessionEnd({ session: { status, error, terminal_reason: end } }: { sess
       <div className="min-w-0">
         <p className="font-medium">
           {endTitles[status]}
-          {end?.origin === undefined ? null : <span className="font-normal text-muted"> by {end.origin}</span>}
+          {end?.origin === undefined ? null : (
+            <span className="font-normal text-muted"> through the {end.origin === "api" ? "API" : end.origin}</span>
+          )}
         </p>
         {reason === undefined ? null : <p className="mt-0.5 break-words whitespace-pre-wrap text-muted">{reason}</p>}
       </div>

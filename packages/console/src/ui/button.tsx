@@ -12,13 +12,14 @@ const looks: Record<ButtonLook, string> = {
   danger: "bg-surface text-bad border-line-strong hover:bg-bad-soft hover:border-bad/40 shadow-card",
 };
 const sizes: Record<ButtonSize, string> = { regular: "h-8 px-3 text-sm gap-1.5", small: "h-7 px-2.5 text-xs gap-1" };
+const iconSizes: Record<ButtonSize, string> = { regular: "size-8", small: "size-7" };
 
-export function buttonClasses(look: ButtonLook = "plain", size: ButtonSize = "regular"): string {
+export function buttonClasses(look: ButtonLook = "plain", size: ButtonSize = "regular", shape: "text" | "icon" = "text"): string {
   return classes(
     "inline-flex shrink-0 items-center justify-center rounded-md border whitespace-nowrap transition-colors select-none",
     "disabled:opacity-50 aria-disabled:cursor-not-allowed aria-disabled:opacity-50 [&_svg]:size-3.5 [&_svg]:shrink-0",
     looks[look],
-    sizes[size],
+    shape === "icon" ? iconSizes[size] : sizes[size],
   );
 }
 
@@ -42,7 +43,7 @@ export function Button({ look, size, busy = false, reason, icon, children, class
       {...rest}
       type={type}
       onClick={press}
-      className={classes(buttonClasses(look, size), className)}
+      className={classes(buttonClasses(look, size, children === undefined ? "icon" : "text"), className)}
       {...(blocked ? { "aria-disabled": true } : {})}
       {...(busy ? { "aria-busy": true } : {})}
       {...(reason === undefined ? {} : { "data-tip": reason, "aria-description": reason })}

@@ -7,7 +7,14 @@ export function CodeLine({ code, prompt = "$" }: { code: string; prompt?: string
       <span aria-hidden="true" className="py-[3px] text-faint select-none">
         {prompt}
       </span>
-      <code className="min-w-0 grow py-[3px] break-words whitespace-pre-wrap">{code}</code>
+      <code className="min-w-0 grow py-[3px] break-words whitespace-pre-wrap">
+        {code.split(" ").map((word, index) => (
+          <span key={index}>
+            {index === 0 ? "" : " "}
+            <span className="inline-block max-w-full">{word}</span>
+          </span>
+        ))}
+      </code>
       <CopyButton text={code} label="Copy command" />
     </div>
   );

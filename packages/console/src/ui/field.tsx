@@ -114,12 +114,12 @@ const selectSizes = { regular: "h-8 text-sm", small: "h-7 text-xs" } as const;
 
 export function Select({ value, onChange, options, size = "regular", fit = false, ...rest }: SelectProps) {
   return (
-    <span className={classes("relative inline-flex max-w-full min-w-0 align-middle", !fit && "w-full")}>
+    <span className={classes("relative inline-flex align-middle", fit ? "max-w-full shrink-0" : "w-full min-w-0")}>
       <select
         {...rest}
         value={value}
         onChange={(event) => onChange(event.target.value)}
-        className={classes(controlClasses, selectSizes[size], "w-full appearance-none truncate pr-7 pl-2.5")}
+        className={classes(controlClasses, selectSizes[size], "appearance-none truncate pr-7 pl-2.5", !fit && "w-full")}
       >
         {options.map((option) => (
           <option key={option.value} value={option.value}>
