@@ -315,12 +315,8 @@ describe("from outside", () => {
   });
 });
 
-describe("where the time goes", () => {
-  test("of ten starts one after the other", async () => {
-    real.events.length = 0;
-    for (let count = 0; count < 10; count += 1) await play("hello", { payload: { name: "Ada" } });
-    const rows = real.events.filter((one) => one.event === "run.timeline").map((one) => one.attributes);
-    console.table(rows.map(({ leaseId: _lease, runId: _run, ...points }) => points));
-    expect(rows).toHaveLength(10);
-  });
+test("every start says where its time went", async () => {
+  real.events.length = 0;
+  await play("hello", { payload: { name: "Ada" } });
+  expect(real.events.filter((one) => one.event === "run.timeline")).toHaveLength(1);
 });
