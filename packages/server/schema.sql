@@ -314,6 +314,23 @@ CREATE UNIQUE INDEX environments_default ON public.environments USING btree (pro
 CREATE INDEX environments_deleted ON public.environments USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 CREATE UNIQUE INDEX environments_slug ON public.environments USING btree (project_id, slug) WHERE (deleted_at IS NULL);
 
+create table image_steps (
+  project_id  uuid not null,
+  key         text not null,
+  place       text not null,
+  inputs      jsonb not null,
+  config      jsonb not null,
+  artifact_id uuid not null,
+  created_at  timestamp with time zone not null default now(),
+  used_at     timestamp with time zone not null default now(),
+  constraint image_steps_pkey PRIMARY KEY (project_id, key),
+  constraint image_steps_artifact_id_fkey FOREIGN KEY (artifact_id) REFERENCES artifacts(id) ON DELETE CASCADE,
+  constraint image_steps_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id) ON DELETE CASCADE
+);
+CREATE INDEX image_steps_artifact ON public.image_steps USING btree (artifact_id);
+CREATE INDEX image_steps_place ON public.image_steps USING btree (project_id, place, created_at DESC);
+CREATE INDEX image_steps_used ON public.image_steps USING btree (used_at);
+
 create table invitations (
   id                  uuid not null,
   org_id              uuid not null,

@@ -23,7 +23,8 @@ export const buildReportResponse = z.object({ accepted: count });
 export const builtImage = z.object({
   image: z.string(),
   digest: z.string(),
-  artifact: newArtifact,
+  /** Of a step that was found or kept (image-steps.ts). */
+  artifact_id: z.uuid(),
   config: z.object({ env: z.record(z.string(), z.string()), workdir: z.string(), user: z.string() }),
 });
 

@@ -1,5 +1,6 @@
 export * from "./blobs.ts";
 export * from "./builds.ts";
+export * from "./image-steps.ts";
 export * from "./chunk-manifest.ts";
 export * from "./leases.ts";
 export * from "./routes.ts";

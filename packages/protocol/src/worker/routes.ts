@@ -3,6 +3,14 @@ import * as z from "zod";
 import { grantRequest, grantResponse } from "./blobs.ts";
 import { buildCompleteRequest, buildCompleteResponse, buildReportRequest, buildReportResponse } from "./builds.ts";
 import {
+  buildSecretsRequest,
+  buildSecretsResponse,
+  imageStepsFindRequest,
+  imageStepsFindResponse,
+  imageStepsKeepRequest,
+  imageStepsKeepResponse,
+} from "./image-steps.ts";
+import {
   claimRequest,
   claimResponse,
   drainRequest,
@@ -54,6 +62,9 @@ export const workerRoutes = {
   restoreFailed: route("/runs/{id}/restore-failed", restoreFailedRequest, restoreFailedResponse),
   buildReport: route("/builds/{id}/report", buildReportRequest, buildReportResponse),
   buildComplete: route("/builds/{id}/complete", buildCompleteRequest, buildCompleteResponse),
+  buildSecrets: route("/builds/{id}/secrets", buildSecretsRequest, buildSecretsResponse),
+  imageStepsFind: route("/builds/{id}/image-steps/find", imageStepsFindRequest, imageStepsFindResponse),
+  imageStepsKeep: route("/builds/{id}/image-steps/keep", imageStepsKeepRequest, imageStepsKeepResponse),
 } as const;
 
 /** GET, raw bytes: the source archive of a deployment, for the holder of its build lease (query lease_id, fence). */

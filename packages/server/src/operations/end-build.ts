@@ -26,6 +26,7 @@ import {
   deploymentRequeue,
 } from "../store/deployment-build.ts";
 import { type DeploymentEvent, deploymentEventAppend } from "../store/deployment.ts";
+import { imageStepOfProject } from "../store/image-step.ts";
 import { checkArtifact } from "./check-artifact.ts";
 import { type EngineContext, topic } from "../engine-context.ts";
 import { type FencedLease, type Stale, stale, type WorkerActor } from "../worker-actor.ts";
@@ -159,12 +160,9 @@ async function storeBuild(tx: Tx, build: BuildingRow, result: Built): Promise<Bu
   if (!checked.ok) return failBuild(tx, build, checked.message, { kind: "project_rules" });
   const images = builtImages(checked.value, result);
   if (typeof images === "string") return failBuild(tx, build, images, { kind: "images" });
-  for (const artifact of [result.task_tree, ...result.images.map((image) => image.artifact)]) {
-    const wrong = await checkArtifact(tx, build.org_id, artifact);
-    if (wrong) return failBuild(tx, build, wrong, { kind: "artifacts" });
-  }
+  const wrong = (await checkArtifact(tx, build.org_id, result.task_tree)) ?? (await checkImages(tx, build, result));
+  if (wrong) return failBuild(tx, build, wrong, { kind: "artifacts" });
   await artifactInsert(tx, build.org_id, "task", result.task_tree);
-  for (const image of result.images) await artifactInsert(tx, build.org_id, "image", image.artifact);
   await deploymentCatalogInsert(tx, catalogRows(build, checked.value, images));
   await deploymentDeploy(tx, build, {
     taskArtifactId: result.task_tree.artifact_id,
@@ -178,6 +176,15 @@ async function storeBuild(tx: Tx, build: BuildingRow, result: Built): Promise<Bu
   return { state: "deployed" };
 }
 
+/** Images are steps that were kept before. */
+async function checkImages(tx: Tx, build: BuildingRow, { images }: Built): Promise<string | undefined> {
+  if (images.length === 0) return undefined;
+  const ids = images.map((image) => image.artifact_id);
+  const known = new Set((await imageStepOfProject(tx, build.project_id, ids)).map((row) => row.artifact_id));
+  const unknown = images.find((image) => !known.has(image.artifact_id));
+  return unknown && `image "${unknown.image}" is artifact ${unknown.artifact_id}, which is no step of this project`;
+}
+
 interface ImageColumns {
   image_artifact_id: string | null;
   image_ref: string;
@@ -188,7 +195,7 @@ interface ImageColumns {
 function builtImages(project: CheckedProject, { images }: Built): Map<string | null, ImageColumns> | string {
   const built = new Map<string | null, ImageColumns>([[null, { image_artifact_id: null, image_ref: builtInImage, image_config: {} }]]);
   for (const image of images)
-    built.set(image.image, { image_artifact_id: image.artifact.artifact_id, image_ref: image.digest, image_config: image.config });
+    built.set(image.image, { image_artifact_id: image.artifact_id, image_ref: image.digest, image_config: image.config });
   const missing = project.sandboxes.find((sandbox) => !built.has(sandbox.image));
   if (!missing) return built;
   return `sandbox "${missing.sandboxId}" uses image "${missing.image}", which this worker does not build: leave the image out to use the built-in base image ${builtInImage}`;

@@ -9,6 +9,7 @@ import { statement } from "./statement.ts";
 export interface BuildingRow {
   id: string;
   org_id: string;
+  project_id: string;
   environment_id: string;
   version: string;
   state: string;
@@ -24,7 +25,7 @@ export interface BuildingRow {
   source_size_bytes: number;
 }
 
-const columns = `d.id, d.org_id, d.environment_id, d.version, d.state, d.lease_id, d.fence, d.build_attempts, d.build_report_seq, d.trace_id, d.content_hash,
+const columns = `d.id, d.org_id, d.project_id, d.environment_id, d.version, d.state, d.lease_id, d.fence, d.build_attempts, d.build_report_seq, d.trace_id, d.content_hash,
        d.source_size_bytes, l.state as lease_state, l.deadline > now() as in_time, e.worker_group`;
 const source = "from leases l join deployments d on d.id = l.deployment_id join environments e on e.id = d.environment_id";
 
