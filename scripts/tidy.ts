@@ -207,6 +207,7 @@ export function missing(paths: readonly string[]): Finding[] {
 const operationsTestedElsewhere = new Set<string>([
   // Steps of others, tested with the operations they are part of.
   "check-artifact", // complete-attempt, end-build
+  "diff-versions", // test/contract/files
   "end-attempt", // complete-attempt, lose-lease
   "enqueue-run", // complete-attempt, lose-lease
   "finish-run", // complete-attempt, cancel-run, expire-run

@@ -21,4 +21,5 @@ export {
   taskDeclaration,
   upload,
 } from "./project.ts";
+export { imageOf, type StoredDevice, type TreeStore, treeStore } from "./tree-store.ts";
 export { type WireAnswer, type WireCall, type WireClient, wireClient } from "./wire-client.ts";

@@ -43,6 +43,7 @@ export const nextSteps: Readonly<Record<string, string>> = {
   workspace_mount_prerequisite_failed: "Read the mount's error and repeat.",
   workspace_mount_active: "Stop the workspace first or pass force=1.",
   workspace_not_mounted: "Connect the workspace first.",
+  workspace_head_moved: "Read the workspace and decide again.",
   workspace_file_not_found: "Check the path and the version.",
   workspace_no_current_version: "Restore a version.",
   workspace_version_not_readable: "Use a version whose state is ready.",

@@ -22,4 +22,5 @@ export * from "./sse.ts";
 export * from "./streams.ts";
 export * from "./table.ts";
 export * from "./tokens.ts";
+export * from "./version-changes.ts";
 export * from "./workspaces.ts";

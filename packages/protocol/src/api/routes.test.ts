@@ -68,6 +68,10 @@ const environmentRoutes: [methods: string, paths: string[], ...permissions: Perm
     ["/workspaces/{id}/pty/{ptyID}/input", "/workspaces/{id}/pty/{ptyID}/resize", "/workspaces/{id}/pty/{ptyID}/close"],
     "workspace.pty.manage",
   ],
+  // docs/reference/workspace-extension.md, versions
+  ["POST", ["/workspaces/{id}/restore"], "workspace.versions.restore"],
+  ["POST", ["/workspaces/{id}/fork"], "workspace.lifecycle.manage"],
+  ["GET", ["/workspaces/{id}/diff", "/workspaces/{id}/diff/file"], "workspace.versions.diff"],
 ];
 
 const environmentPath = "/projects/{project}/environments/{environment}";

@@ -15,6 +15,7 @@ import { secretEndpoints } from "./secrets.ts";
 import { sessionEndpoints } from "./sessions.ts";
 import { streamEndpoints } from "./streams.ts";
 import { tokenEndpoints } from "./tokens.ts";
+import { versionChangeEndpoints, workspaceForkEndpoints } from "./version-changes.ts";
 import { versionEndpoints, workspaceEndpoints } from "./workspaces.ts";
 
 /** Every endpoint, by resource and verb. */
@@ -29,9 +30,9 @@ export const apiEndpoints = {
   schedules: scheduleEndpoints,
   deployments: deploymentEndpoints,
   secrets: secretEndpoints,
-  workspaces: workspaceEndpoints,
+  workspaces: { ...workspaceEndpoints, ...workspaceForkEndpoints },
   files: fileEndpoints,
-  versions: versionEndpoints,
+  versions: { ...versionEndpoints, ...versionChangeEndpoints },
   execs: execEndpoints,
   ptys: ptyEndpoints,
   auth: authEndpoints,

@@ -52,7 +52,7 @@ export const workspaceView = z
   .meta({ id: "Workspace" });
 export type Workspace = z.output<typeof workspaceView>;
 
-const exampleWorkspace: Workspace = {
+export const exampleWorkspace: Workspace = {
   id: exampleId.workspace,
   project_id: exampleId.project,
   environment_id: exampleId.environment,
@@ -123,7 +123,7 @@ export const versionView = z
   .meta({ id: "WorkspaceVersion" });
 export type WorkspaceVersion = z.output<typeof versionView>;
 
-const exampleVersion: WorkspaceVersion = {
+export const exampleVersion: WorkspaceVersion = {
   id: exampleId.version,
   workspace_id: exampleId.workspace,
   kind: "system",

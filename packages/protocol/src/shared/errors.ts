@@ -99,6 +99,7 @@ export const errorDefinitions = define({
   workspace_mount_prerequisite_failed: e(409, "the workspace could not be mounted", "Read the mount's error and repeat."),
   workspace_mount_active: e(409, "the workspace has an active mount", "Stop the workspace first or pass force=1."),
   workspace_not_mounted: e(409, "the workspace is not mounted", "Connect the workspace first."),
+  workspace_head_moved: e(409, "the workspace's current version is another one", "Read the workspace and decide again."),
   workspace_file_not_found: e(404, "file not found", "Check the path and the version."),
   workspace_no_current_version: e(404, "the workspace has no current version", "Restore a version."),
   workspace_version_not_readable: e(404, "the workspace version cannot be read", "Use a version whose state is ready."),

@@ -76,7 +76,7 @@ export async function createWorkspace(
   });
 }
 
-async function findByKey(
+export async function findByKey(
   tx: Tx,
   environmentId: string,
   keyHash: Buffer,

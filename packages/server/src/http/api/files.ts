@@ -5,13 +5,13 @@ import {
   listFiles,
   openFileContent,
   statFile,
-  type TreeEntry,
   type TreesContext,
   type VersionAddress,
 } from "../../operations/read-files.ts";
 import { isRefusal, type Refusal, refuse } from "../../outcome.ts";
 import { parseRange } from "../byte-range.ts";
 import type { Answer, Input, Routes } from "../route.ts";
+import { entryView } from "./file-view.ts";
 
 type FileInput<E> = Pick<Input<ParamsOf<E>, QueryOf<E>, unknown>, "scope" | "params" | "query" | "request" | "reply">;
 
@@ -62,25 +62,6 @@ interface Addressed {
 
 function addressOf({ scope, params, query }: Addressed): VersionAddress {
   return { environmentId: scope.environmentId, workspaceId: params.id, versionId: query.version_id };
-}
-
-function entryView(entry: TreeEntry): FileEntry {
-  const { seconds, nanoseconds } = entry.modified;
-  return {
-    path: entry.path,
-    kind: entry.kind,
-    size_bytes: entry.sizeBytes,
-    mode: entry.mode,
-    ...(entry.linkTarget === undefined ? {} : { link_target: entry.linkTarget }),
-    mod_time: instantText(seconds, nanoseconds),
-  };
-}
-
-/** RFC 3339 with up to nine digits, trailing zeros trimmed (http, "How to read"). */
-function instantText(seconds: number, nanoseconds: number): string {
-  const whole = new Date(seconds * 1000).toISOString().slice(0, 19);
-  const fraction = String(nanoseconds).padStart(9, "0").replace(/0+$/, "");
-  return `${whole}${fraction === "" ? "" : `.${fraction}`}Z`;
 }
 
 function sendContent(
