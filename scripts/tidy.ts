@@ -210,6 +210,9 @@ const operationsTestedElsewhere = new Set<string>([
   "diff-versions", // test/contract/files
   "end-attempt", // complete-attempt, lose-lease
   "enqueue-run", // complete-attempt, lose-lease
+  "lose-checkpoint", // resume-run
+  "fork-for-run", // resume-run
+  "abandon-resume", // resume-run
   "finish-run", // complete-attempt, cancel-run, expire-run
   "grant-leases", // claim-leases
   "object-access", // test/contract/blobs

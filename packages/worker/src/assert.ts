@@ -7,6 +7,11 @@ export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Bug(message);
 }
 
+/** For what must not be called as things are. */
+export function unreachable(message: string): never {
+  throw new Bug(message);
+}
+
 export function assertNever(value: never): never {
   throw new Bug(`Unexpected value: ${JSON.stringify(value)}`);
 }

@@ -120,6 +120,12 @@ export const settings = {
     "most disk for local copies of workspaces, task trees and images",
   ),
   packsMib: setting("HELMR_WORKER_PACKS_MIB", integer(64, 16_777_216), 4096, "most disk for cached packs of the chunk store"),
+  checkpointsMib: setting(
+    "HELMR_WORKER_CHECKPOINTS_MIB",
+    integer(0, 16_777_216),
+    4096,
+    "most disk for local copies of parked machines; a resume without one fetches from the store",
+  ),
   templatesMib: setting("HELMR_WORKER_TEMPLATES_MIB", integer(256, 16_777_216), 8192, "most disk for machine templates"),
   warmShapes: setting("HELMR_WORKER_WARM_SHAPES", shapes, defaultShapes, "machine shapes whose templates are made at start"),
   spares: setting(
@@ -197,6 +203,7 @@ export function statePaths(directory: string) {
     empty: at("empty"),
     packs: at("packs"),
     staging: at("staging"),
+    checkpoints: at("checkpoints"),
     templates: at("templates"),
     driver: at("driver"),
     spares: at("spares"),

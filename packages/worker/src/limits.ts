@@ -20,6 +20,10 @@ export interface RunLimits {
   /** Hash, compress and upload a workspace; while it lasts the lease is renewed. */
   captureMs: number;
   spoolBytesMax: number;
+  /** The guest stands still, or goes on again: everything said and taken, file systems frozen. */
+  parkPrepareMs: number;
+  /** One park from its beginning to the control plane's answer. */
+  parkMs: number;
 }
 
 export const runLimits: RunLimits = {
@@ -35,4 +39,6 @@ export const runLimits: RunLimits = {
   syncMs: 20_000,
   captureMs: 30 * 60_000,
   spoolBytesMax: 256 * 1024 * 1024,
+  parkPrepareMs: 30_000,
+  parkMs: 15 * 60_000,
 };

@@ -1,5 +1,8 @@
 /** `node packages/worker/src/main.ts`: a worker process from its environment to its end. Only wiring. */
 import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { arch } from "node:os";
+import { CheckpointCache } from "./checkpoints/checkpoint-cache.ts";
+import { CutStore } from "./checkpoints/cut.ts";
 import { ArtifactStore } from "./chunks/artifact-store.ts";
 import { ChunkWorker } from "./chunks/chunk-worker.ts";
 import { PackCache } from "./chunks/pack-cache.ts";
@@ -95,6 +98,9 @@ async function openHost(config: Config, telemetry: Telemetry): Promise<WorkerHos
     bases: await BaseStore.open({ directory: paths.bases, artifacts, chunks, bytesMax: config.basesMib * MiB }),
     empties: await EmptyDisks.open(paths.empty),
     artifacts,
+    cuts: new CutStore({ artifacts, chunks }),
+    checkpoints: await CheckpointCache.open({ directory: paths.checkpoints, bytesMax: config.checkpointsMib * MiB }),
+    architecture: arch() === "arm64" ? "arm64" : "amd64",
     network,
     telemetry,
     limits: runLimits,

@@ -13,6 +13,10 @@ export interface WorkerEvents {
   /** Milliseconds since the lease was received. */
   "run.timeline": { leaseId: string; runId: string } & Partial<Record<TimelinePoint, number>>;
   "run.capture": { leaseId: string; ms: number; newBytes: number; sizeBytes: number };
+  /** One try to park: what the control plane said, how long the machine stood still for the cut, and what it cost. */
+  "run.park": { leaseId: string; answer: string; pausedMs: number; ms: number; newBytes: number; differingBytes: number };
+  /** A parked run goes on: from this host's own copy or from the store, and how long it took since the lease was received. */
+  "run.resumed": { leaseId: string; from: "host" | "store"; ms: number };
   "template.ready": { image: string; vcpus: number; memoryMib: number; ms: number };
   /** What this host hands on to its guests; names no host. */
   "guest.setting": { note: string };
@@ -25,6 +29,8 @@ const rank: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3, s
 const levelOf: Partial<Record<keyof WorkerEvents, LogLevel>> = {
   "run.timeline": "debug",
   "run.capture": "debug",
+  "run.park": "debug",
+  "run.resumed": "debug",
   "lease.claimed": "debug",
   "lease.lost": "warn",
   "worker.refused": "error",

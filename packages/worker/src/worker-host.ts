@@ -1,5 +1,8 @@
 /** What runs and builds are given: the parts of this worker, wired by main.ts. */
+import type { WorkerFacts } from "@helmr/protocol/worker";
 import type { ArtifactStore } from "./chunks/artifact-store.ts";
+import type { CheckpointCache } from "./checkpoints/checkpoint-cache.ts";
+import type { CutStore } from "./checkpoints/cut.ts";
 import type { WorkerClient } from "./control/client.ts";
 import type { EmptyDisks } from "./disks/empty-disks.ts";
 import type { NetworkPeer } from "./host/network-peer.ts";
@@ -18,6 +21,9 @@ export interface WorkerHost {
   bases: BaseStore;
   empties: EmptyDisks;
   artifacts: ArtifactStore;
+  /** Bytes of parked machines, between this host and the store; and those that are still here. */
+  cuts: CutStore;
+  checkpoints: CheckpointCache;
   network: NetworkPeer;
   telemetry: Telemetry;
   limits: RunLimits;
@@ -28,4 +34,5 @@ export interface WorkerHost {
   /** What the install gives to all its guests: registry and certificates of the operator. */
   guest: { environment: Record<string, string>; extraCa: string | undefined };
   scratchMib: number;
+  architecture: WorkerFacts["architecture"];
 }

@@ -151,7 +151,11 @@ export class WorkerProcess {
       epoch,
       ledger: this.ledger,
       kinds: ["run", "build"],
-      warm: () => ({ images: this.host.templates.warmImages().slice(0, 1000), workspaces: [], checkpoints: [] }),
+      warm: () => ({
+        images: this.host.templates.warmImages().slice(0, 1000),
+        workspaces: [],
+        checkpoints: this.host.checkpoints.ids().slice(0, 10_000),
+      }),
       held: () => table.ids(),
       room: (free) => ({ ...free, disk_mib: Math.min(free.disk_mib, this.options.room.usableMib) }),
       onLeases: (leases, receivedAt) => {

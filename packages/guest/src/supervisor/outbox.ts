@@ -69,7 +69,11 @@ export class Outbox {
   connect(writer: WireWriter, greeting: GuestMessage): void {
     this.writer = writer;
     this.writing = false;
-    this.send(greeting);
+    // Also from a machine that is parked: whoever takes it over must hear that it is.
+    const frame = encodeMessage(greeting);
+    this.controlBytes += frame.length;
+    this.control.push(frame);
+    this.pump();
   }
 
   disconnect(writer: WireWriter): void {

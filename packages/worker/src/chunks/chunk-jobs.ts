@@ -1,6 +1,7 @@
 /** What the main thread asks of the chunk thread. Plain data: it crosses a MessagePort. */
 import type { ChunkManifest } from "@helmr/protocol/worker";
 import type { BlockSourceSpec } from "../disks/block-source.ts";
+import type { MemoryDifference, MemoryPatch } from "../checkpoints/memory-difference.ts";
 import type { LoadRange } from "./load-blocks.ts";
 import type { PatchBase } from "./patch-base.ts";
 import type { PackFile } from "./pack-writer.ts";
@@ -27,6 +28,8 @@ export interface ChunkJobs {
   loadClose: { input: { handle: number }; output: void };
   verify: { input: { path: string; manifest: ChunkManifest; idKey: Uint8Array }; output: boolean };
   patch: { input: PatchBase; output: void };
+  differ: { input: MemoryDifference; output: number };
+  patchMemory: { input: MemoryPatch; output: void };
 }
 
 /** Cells of a job's shared memory: set to 1 to cancel it; packs handed out that are not uploaded yet. */

@@ -5,6 +5,7 @@
  */
 import { parentPort } from "node:worker_threads";
 import { assert, required } from "../assert.ts";
+import { differMemory, patchMemory } from "../checkpoints/memory-difference.ts";
 import { openBlockSource } from "../disks/block-source.ts";
 import { ChunkIndex } from "./chunk-index.ts";
 import {
@@ -74,6 +75,8 @@ const runners: { [J in ChunkJob]: Runner<J> } = {
   },
   verify: (input, turn) => verifyBlocks(input, turn.checkpoint),
   patch: (input, turn) => patchBase(input, turn.checkpoint),
+  differ: (input, turn) => differMemory(input, turn.checkpoint),
+  patchMemory: (input, turn) => patchMemory(input, turn.checkpoint),
 };
 
 function loading(handle: number): BlockLoading {

@@ -78,7 +78,8 @@ export async function startMachine(
       ...(disks.task === undefined ? {} : { task: await readOnlyDisk(disks.task) }),
     },
     limits: { milliCpu: plan.held.lease.needs.milli_cpu },
-    snapshotable: false,
+    // A run may park, and spares serve runs and builds alike.
+    snapshotable: true,
   };
   let machine: Machine;
   try {
@@ -106,15 +107,23 @@ export async function serveMachine(
   return { machine, link: new GuestLink(machine.control) };
 }
 
-export async function attachGuest(host: WorkerHost, plan: MachinePlan, parts: { link: GuestLink; disks: MachineDisks }): Promise<void> {
+/** Without disks: the machine was restored and has them. */
+export async function attachGuest(
+  host: WorkerHost,
+  plan: MachinePlan,
+  parts: { link: GuestLink; disks: MachineDisks | undefined },
+): Promise<void> {
   const { held, image } = plan;
+  const { disks } = parts;
   const request: Omit<AttachRequest, "id"> = {
     type: "attach",
-    resumed: false,
+    resumed: disks === undefined,
     clock: { unixUs: Math.round((performance.timeOrigin + performance.now()) * 1000), entropy: randomBytes(64).toString("base64") },
     hostname: plan.hostname,
     leaseMs: held.leftMs(),
-    disks: { scratch: "disk", workspace: { path: plan.workspacePath }, task: parts.disks.task !== undefined },
+    ...(disks === undefined
+      ? {}
+      : { disks: { scratch: "disk" as const, workspace: { path: plan.workspacePath }, task: disks.task !== undefined } }),
     image: image.config,
     environment: host.guest.environment,
     ...(host.guest.extraCa === undefined ? {} : { extraCa: host.guest.extraCa }),
@@ -124,7 +133,7 @@ export async function attachGuest(host: WorkerHost, plan: MachinePlan, parts: { 
   held.onExtended(() => parts.link.notify({ type: "lease.extend", leaseMs: held.leftMs() }));
 }
 
-async function readOnlyDisk(path: string): Promise<MachineDisk> {
+export async function readOnlyDisk(path: string): Promise<MachineDisk> {
   return { path, format: "raw", readOnly: true, sizeBytes: (await stat(path)).size };
 }
 

@@ -23,6 +23,8 @@ export interface ProgramCallsOptions {
   /** Resolves when the operation is kept. */
   spoolMetadata: (operation: MetadataOperation) => Promise<void>;
   onWait: (change: "opened" | "closed") => void;
+  /** What is open has changed: see `parkable`. */
+  onChange: () => void;
   /** The program asks more at once than a program may. */
   onFlood: () => void;
 }
@@ -34,11 +36,23 @@ interface OpenCall {
   /** Undefined: being asked. */
   waitId: string | undefined;
   isWait: boolean;
+  /** When its live window ends, on the clock of `performance.now()`; undefined: it never parks. */
+  liveUntil: number | undefined;
+}
+
+/** The only thing that the program waits for. */
+export interface ParkableWait {
+  callId: number;
+  waitId: string;
+  liveUntil: number;
 }
 
 export class ProgramCalls {
   private readonly options: ProgramCallsOptions;
   private readonly open = new Map<number, OpenCall>();
+  /** Outcomes that came with the lease, by call: what a resumed program asks again is answered at once. */
+  private readonly known = new Map<number, unknown>();
+  private stopped = false;
   /** Records of one stream are appended in the order in which the program wrote them. */
   private readonly appends = new Map<string, Promise<unknown>>();
 
@@ -51,6 +65,22 @@ export class ProgramCalls {
     return [...this.open].filter(([, call]) => call.waitId !== undefined).map(([id]) => id);
   }
 
+  /** The one wait for which the run may be parked: nothing else is open. */
+  parkable(): ParkableWait | undefined {
+    if (this.open.size !== 1) return undefined;
+    const [[callId, { waitId, liveUntil }]] = [...this.open] as [[number, OpenCall]];
+    return waitId === undefined || liveUntil === undefined ? undefined : { callId, waitId, liveUntil };
+  }
+
+  expect(callId: number, outcome: unknown): void {
+    this.known.set(callId, outcome);
+  }
+
+  /** The run is parked: nothing is answered here any more. */
+  stop(): void {
+    this.stopped = true;
+  }
+
   receive(message: ProgramCallMessage): void {
     const { callId, call } = message;
     if (message.attemptId !== this.options.attemptId || this.open.has(callId)) return;
@@ -59,8 +89,13 @@ export class ProgramCalls {
       return;
     }
     const isWait = call.kind === "wait";
-    this.open.set(callId, { waitId: undefined, isWait });
+    this.open.set(callId, { waitId: undefined, isWait, liveUntil: undefined });
     if (isWait) this.options.onWait("opened");
+    this.options.onChange();
+    if (this.known.has(callId)) {
+      this.close(callId, { ok: true, value: this.known.get(callId) });
+      return;
+    }
     void this.perform(callId, call).then((outcome) => outcome !== "waiting" && this.close(callId, outcome));
   }
 
@@ -71,10 +106,11 @@ export class ProgramCalls {
 
   private close(callId: number, outcome: Outcome): void {
     const call = this.open.get(callId);
-    if (call === undefined) return;
+    if (call === undefined || this.stopped) return;
     this.open.delete(callId);
     if (call.isWait) this.options.onWait("closed");
     this.options.answer({ type: "program.answer", callId, outcome });
+    this.options.onChange();
   }
 
   private async perform(callId: number, call: ProgramCallBody): Promise<Outcome | "waiting"> {
@@ -118,7 +154,11 @@ export class ProgramCalls {
     if (value.state === "answered") return { ok: true, value: value.value ?? null };
     if (value.state === "refused") return { ok: false, code: value.code.slice(0, 64), message: value.message };
     const waiting = this.open.get(callId);
-    if (waiting !== undefined) waiting.waitId = value.wait_id;
+    if (waiting !== undefined) {
+      waiting.waitId = value.wait_id;
+      waiting.liveUntil = value.live_ms === undefined ? undefined : performance.now() + value.live_ms;
+      this.options.onChange();
+    }
     return "waiting";
   }
 

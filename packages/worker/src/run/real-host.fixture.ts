@@ -3,6 +3,8 @@ import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { guestCacheDirectory, guestIngredients } from "@helmr/test/services/guest";
+import { CheckpointCache } from "../checkpoints/checkpoint-cache.ts";
+import { CutStore } from "../checkpoints/cut.ts";
 import { ArtifactStore } from "../chunks/artifact-store.ts";
 import { ChunkWorker } from "../chunks/chunk-worker.ts";
 import { PackCache } from "../chunks/pack-cache.ts";
@@ -62,6 +64,9 @@ export async function realHost(plane: TestControlPlane): Promise<RealHost> {
     bases: await BaseStore.open({ directory: at("bases"), artifacts, chunks, bytesMax }),
     empties: await EmptyDisks.open(at("empty")),
     artifacts,
+    cuts: new CutStore({ artifacts, chunks }),
+    checkpoints: await CheckpointCache.open({ directory: at("checkpoints"), bytesMax }),
+    architecture: "amd64",
     network: new GuestNetwork({ allow: [], services: [], facts: new SystemFacts() }),
     telemetry,
     limits: runLimits,

@@ -15,7 +15,7 @@ import type { Decision, RunParts, RunState } from "./run.ts";
 import { endByHost, endOfRun } from "./run-end.ts";
 
 export interface Conclusion {
-  decision: Exclude<Decision, { by: "lost" }>;
+  decision: Extract<Decision, { by: "guest" | "host" }>;
   /** The state in which the decision fell. */
   before: RunState;
   cancel: { forced: boolean } | undefined;
@@ -137,7 +137,8 @@ async function complete(parts: RunParts, conclusion: Conclusion, captured: Captu
 
 /** The guest knows best, and after a change of the worker's process alone; but it may not make itself younger than it was seen. */
 function activeMs({ clock, lease }: RunParts, { decision }: Conclusion): number {
-  const said = decision.by === "guest" ? decision.ended.activeMs : 0;
+  // What a guest that was resumed counts began before this lease.
+  const said = decision.by === "guest" && lease.checkpoint === null ? decision.ended.activeMs : 0;
   return Math.min(Math.max(clock.activeMs, said), lease.run.active_ms_left);
 }
 

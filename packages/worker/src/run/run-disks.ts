@@ -41,11 +41,14 @@ export async function reopenRunDisks(
       ? { kind: "empty", empty: await host.empties.get("workspace", sizeBytes) }
       : { kind: "base", base: await host.bases.acquire(base, access) };
   const workspace = LayeredDisk.reopen({ path: workspacePath(directory), sizeBytes, ground });
-  const scratchBytes = Math.max(host.scratchMib * MiB, smallestDiskBytes);
+  const scratchBytes = journal.scratch?.length_bytes ?? Math.max(host.scratchMib * MiB, smallestDiskBytes);
   const scratch = LayeredDisk.reopen({
     path: scratchPath(directory),
     sizeBytes: scratchBytes,
-    ground: { kind: "empty", empty: await host.empties.get("scratch", scratchBytes) },
+    ground:
+      journal.scratch === undefined
+        ? { kind: "empty", empty: await host.empties.get("scratch", scratchBytes) }
+        : { kind: "base", base: await host.bases.acquire(journal.scratch, access) },
   });
   const task = await host.bases.acquire(lease.task_tree, access);
   await cleanup.add("scratch disk", () => scratch.release());
@@ -53,8 +56,8 @@ export async function reopenRunDisks(
   return { workspace, scratch, task: task.path };
 }
 
-const workspacePath = (directory: string): string => join(directory, "workspace.qcow2");
-const scratchPath = (directory: string): string => join(directory, "scratch.qcow2");
+export const workspacePath = (directory: string): string => join(directory, "workspace.qcow2");
+export const scratchPath = (directory: string): string => join(directory, "scratch.qcow2");
 
 async function workspaceDisk(host: WorkerHost, lease: RunLease, parts: { path: string; access: Access }): Promise<LayeredDisk> {
   const { base, size_mib: sizeMib } = lease.workspace;

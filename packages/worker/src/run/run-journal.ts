@@ -4,6 +4,7 @@
  */
 import { readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { artifactRef } from "@helmr/protocol/worker";
 import * as z from "zod";
 import type { MachineHandle } from "../vm/driver.ts";
 
@@ -12,6 +13,10 @@ const journal = z.object({
   fence: z.number().int(),
   machine: z.custom<MachineHandle>((value) => typeof value === "object" && value !== null && "pid" in value),
   workspace: z.object({ sizeBytes: z.number() }),
+  /** Of a run that was resumed: what its scratch disk is over. */
+  scratch: artifactRef.optional(),
+  /** And where its streams went on. */
+  streams: z.tuple([z.number(), z.number(), z.number()]).optional(),
 });
 export type RunJournal = z.output<typeof journal>;
 

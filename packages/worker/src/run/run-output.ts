@@ -44,6 +44,11 @@ export class RunOutput {
     }
   }
 
+  /** Bytes of the guest's streams that have come, stdout, stderr and logger. */
+  get received(): StreamOffsets {
+    return this.channels.map((channel) => channel.received) as StreamOffsets;
+  }
+
   /** Resolves when all three streams have come to these lengths. */
   async complete(lengths: Record<LogStreamName, number>): Promise<void> {
     await Promise.all(this.channels.map((channel) => channel.until(lengths[channel.name])));

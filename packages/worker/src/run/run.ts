@@ -3,8 +3,9 @@
  *
  *   preparing ──▶ booting ──▶ attached ──▶ running ──▶ ending ──▶ finished
  *       │            │           │            │
- *       └────────────┴───────────┴────────────┴─ decided: by the guest (`run.ended`), by the host (cancel, time, a dead or silent guest, a full
- *                                                 disk), or lost with its lease
+ *       ├────────────┴───────────┴────────────┴─ decided: by the guest (`run.ended`), by the host (cancel, time, a dead or silent guest, a full
+ *       │                                         disk), parked, or lost with its lease
+ *       └─▶ restoring (a run that was parked) ──▶ running, or decided
  *
  * The first decision counts. What follows it is in run-conclusion.ts, but for a lost lease: then the machine is killed first and nothing more is
  * said. Everything acquired is in the cleanup, undone last in first out. The run does not choose what it runs, does not renew its lease and keeps
@@ -15,7 +16,8 @@ import { join } from "node:path";
 import { createMasker, type Masker } from "@helmr/protocol/shared";
 import type { Directive, RunLease } from "@helmr/protocol/worker";
 import type { HelloMessage, RunEnded } from "@helmr/protocol/guest";
-import { assert } from "../assert.ts";
+import { assert, unreachable } from "../assert.ts";
+import { memoryOfTemplate, type TemplateMemory } from "../checkpoints/template-memory.ts";
 import { tenantKeys } from "../chunks/sealing.ts";
 import { GrantedBlobs } from "../control/blob-grants.ts";
 import type { HeldLease } from "../control/held-lease.ts";
@@ -39,6 +41,9 @@ import { ActiveClock } from "./active-clock.ts";
 import { CancelWatch } from "./cancel-watch.ts";
 import { ProgramCalls } from "./program-calls.ts";
 import { Reporter } from "./reporter.ts";
+import { concludePark } from "./park-conclusion.ts";
+import { type ParkedCut, RunParking } from "./park-run.ts";
+import { readResumeState, restoreFailure, restoreMachine } from "./resume-run.ts";
 import { concludeRun } from "./run-conclusion.ts";
 import { prepareRunDisks, reopenRunDisks } from "./run-disks.ts";
 import type { HostVerdict } from "./run-end.ts";
@@ -48,8 +53,16 @@ import { RunOutput } from "./run-output.ts";
 import { RunTimeline } from "./run-timeline.ts";
 import { placement } from "./secret-placement.ts";
 import { Spool } from "./spool.ts";
+import type { StreamOffsets } from "./spool-records.ts";
 
-export type Decision = { by: "guest"; ended: RunEnded } | { by: "host"; verdict: HostVerdict } | { by: "lost" };
+export type Decision =
+  | { by: "guest"; ended: RunEnded }
+  | { by: "host"; verdict: HostVerdict }
+  /** The control plane has the cut: nothing runs here any more. */
+  | { by: "parked"; cut: ParkedCut }
+  /** It could not be brought back, and the control plane knows. */
+  | { by: "unrestored" }
+  | { by: "lost" };
 
 export type RunState =
   | { phase: "preparing" }
@@ -99,6 +112,10 @@ export class Run {
   private decided: (decision: Decision) => void = () => {};
   private readonly ended: Promise<Decision>;
   private calls: ProgramCalls | undefined;
+  private parking: RunParking | undefined;
+  private parkAtOnce = false;
+  private template: () => Promise<TemplateMemory> = () => unreachable("A run parks with the template that it began with");
+  private resumedFrom: RunLease["checkpoint"] | undefined;
 
   constructor(host: WorkerHost, held: HeldLease) {
     assert(held.lease.kind === "run", `Lease ${held.id} is no run lease`);
@@ -119,6 +136,16 @@ export class Run {
 
   get phase(): RunState["phase"] {
     return this.state.phase;
+  }
+
+  /** Without a live window from here on: the host needs its memory, or ends. */
+  parkSoon(): void {
+    this.parkAtOnce = true;
+    this.parking?.parkSoon();
+  }
+
+  get isParking(): boolean {
+    return this.parking?.pending ?? false;
   }
 
   /** Ends the run because this worker ends: what it has done is kept. */
@@ -150,12 +177,14 @@ export class Run {
   private async work(journal: RunJournal | undefined): Promise<string> {
     await mkdir(this.directory, { recursive: true, mode: 0o711 });
     await this.cleanup.add("lease directory", () => rm(this.directory, { recursive: true, force: true }));
-    const parts = await this.openParts();
+    const parts = await this.openParts(journal);
     try {
-      if (journal === undefined) {
+      if (journal !== undefined) await this.takeOver(parts, journal);
+      else if (this.lease.checkpoint !== null) await this.resume(parts, this.lease.checkpoint);
+      else {
         await this.prepare(parts);
         await this.start(parts);
-      } else await this.takeOver(parts, journal);
+      }
     } catch (error) {
       this.fail(error);
     }
@@ -164,6 +193,10 @@ export class Run {
     this.state = { phase: "ending" };
     this.clock.stop();
     this.cancel.stop();
+    if (decision.by === "unrestored") return "unrestored";
+    if (decision.by === "parked") return concludePark(parts, { before, cut: decision.cut });
+    // Nobody but the decision touches the machine from here on.
+    await this.parking?.stop();
     if (decision.by === "lost") {
       parts.reporter.stop();
       this.host.telemetry("lease.lost", { leaseId: this.held.id, reason: this.held.lossReason ?? "" });
@@ -173,11 +206,12 @@ export class Run {
   }
 
   /** Spool first: whatever happens later can be said. */
-  private async openParts(): Promise<RunParts> {
+  private async openParts(journal: RunJournal | undefined): Promise<RunParts> {
     const { report, run } = this.lease;
     const spool = await Spool.open({
       directory: join(this.directory, "spool"),
       accepted: { items: report.accepted, lengths: [report.stdout, report.stderr, report.logger] },
+      from: journal?.streams ?? resumedStreams(this.lease),
       bytesMax: this.host.limits.spoolBytesMax,
       onFailed: (error) => this.decide({ by: "host", verdict: { kind: "spool_failed", message: error.message } }),
     });
@@ -207,6 +241,7 @@ export class Run {
     );
     this.enter({ phase: "booting", disks });
     this.timeline.mark("prepared");
+    this.template = () => Promise.resolve(memoryOfTemplate(host.artifacts, template.template));
     const guest = await startMachine(host, this.plan(), { template, disks, cleanup, signal });
     this.enter({ phase: "attached", disks, guest });
     this.timeline.mark("machine_started");
@@ -236,7 +271,7 @@ export class Run {
     assert(this.state.phase === "attached", "A run starts in an attached guest");
     const { guest, disks } = this.state;
     this.enter({ phase: "running", disks, guest });
-    this.listen(parts, guest);
+    this.listen(parts, { guest, disks });
     void this.journal(guest, disks);
     this.clock.start();
     const { id, attempt_id, attempt_number, session_id, task_id, module, export_name, payload, active_ms_left } = run;
@@ -270,8 +305,13 @@ export class Run {
     const guest = await serveMachine(host, this.plan(), { machine, cleanup });
     const hello = new Promise<HelloMessage>((resolve) => guest.link.on("hello", resolve));
     this.enter({ phase: "running", disks, guest });
-    this.listen(parts, guest);
+    this.listen(parts, { guest, disks });
     this.watch(guest);
+    this.template = once(async () => {
+      const limit = AbortSignal.timeout(host.limits.prepareMs);
+      const template = await acquireTemplate(host, lease, { access: this.access(limit), cleanup, onWait: () => {} });
+      return memoryOfTemplate(host.artifacts, template.template);
+    });
     held.onExtended(() => guest.link.notify({ type: "lease.extend", leaseMs: held.leftMs() }));
     await machine.resume();
     const said = await Promise.race([hello, pause(host.limits.attachMs), this.ended]);
@@ -279,6 +319,8 @@ export class Run {
     if (said === undefined || !("state" in said))
       throw new GuestSilent("guest_silent", "The guest did not announce itself to the worker that took it over");
     guest.link.notify({ type: "lease.extend", leaseMs: held.leftMs() });
+    // Its worker ended while it parked the run.
+    if (said.state.parked) await guest.link.request({ type: "park.abort" }, host.limits.parkPrepareMs);
     if (said.state.run?.attemptId !== lease.run.attempt_id)
       this.decide({
         by: "host",
@@ -287,7 +329,63 @@ export class Run {
     else this.clock.start();
   }
 
-  private listen(parts: RunParts, guest: GuestMachine): void {
+  /** A run that was parked: its machine stands restored, the control plane is told, and only then the guest moves. */
+  private async resume(parts: RunParts, checkpoint: NonNullable<RunLease["checkpoint"]>): Promise<void> {
+    const { host, held, lease, directory, cleanup } = this;
+    const { run } = lease;
+    const began = performance.now();
+    const access = this.access(AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]));
+    const restored = await restoreMachine({ host, lease, checkpoint, directory, access, cleanup }).catch((error: unknown) =>
+      this.unrestored(error, checkpoint.checkpoint_id),
+    );
+    this.check();
+    this.template = () => Promise.resolve(restored.template);
+    const { machine, disks } = restored;
+    const guest = await serveMachine(host, this.plan(), { machine, cleanup });
+    this.enter({ phase: "attached", disks, guest });
+    this.watch(guest);
+    this.timeline.mark("machine_started");
+    const told = await host.client.call(
+      "resumed",
+      { ...held.fenced, attempt_id: run.attempt_id, checkpoint_id: checkpoint.checkpoint_id },
+      { id: run.id, deadline: held.deadline, signal: this.stopping.signal },
+    );
+    this.check();
+    if (told.kind === "stale") held.lose("stale");
+    else if (told.kind !== "ok")
+      this.decide({ by: "host", verdict: { kind: "machine_failed", code: "resume_refused", message: JSON.stringify(told) } });
+    this.check();
+    this.resumedFrom = checkpoint;
+    this.enter({ phase: "running", disks, guest });
+    this.listen(parts, { guest, disks });
+    if (checkpoint.outcome !== null) this.calls?.expect(checkpoint.call_id, checkpoint.outcome);
+    void this.journal(guest, disks);
+    this.clock.start();
+    await attachGuest(host, this.plan(), { link: guest.link, disks: undefined });
+    this.timeline.mark("attached");
+    void host.checkpoints.drop(checkpoint.checkpoint_id);
+    host.telemetry("run.resumed", { leaseId: held.id, from: restored.from, ms: Math.round(performance.now() - began) });
+  }
+
+  /** What failed is the checkpoint's: the control plane decides what becomes of the run, and this lease is over. */
+  private async unrestored(error: unknown, checkpointId: string): Promise<never> {
+    const { host, held, lease } = this;
+    const failure = this.decision === undefined ? restoreFailure(error) : undefined;
+    if (failure === undefined) throw error;
+    await host.checkpoints.drop(checkpointId);
+    host.telemetry("background.failed", { what: `restore of run ${lease.run.id}`, message: failure.message });
+    const body = { ...held.fenced, attempt_id: lease.run.attempt_id, checkpoint_id: checkpointId };
+    const said = await host.client.call(
+      "restoreFailed",
+      { ...body, reason: failure.reason, message: failure.message.slice(0, 4096) },
+      { id: lease.run.id, deadline: held.deadline, signal: held.lost },
+    );
+    if (said.kind !== "ok") throw error;
+    this.decide({ by: "unrestored" });
+    throw new Decided("The run is decided");
+  }
+
+  private listen(parts: RunParts, { guest, disks }: { guest: GuestMachine; disks: MachineDisks }): void {
     const { run } = this.lease;
     const { link } = guest;
     parts.output.attach(link);
@@ -300,9 +398,20 @@ export class Run {
       answer: (answer) => link.notify(answer),
       spoolMetadata: (operation) => parts.spool.appendMetadata(operation),
       onWait: (change) => (change === "opened" ? this.clock.waitOpened() : this.clock.waitClosed()),
+      onChange: () => this.parking?.changed(),
       onFlood: () => this.decide({ by: "host", verdict: { kind: "guest_violation", message: "too many calls at once" } }),
     });
     this.calls = calls;
+    this.parking = new RunParking({
+      parts,
+      guest,
+      disks,
+      calls,
+      template: () => this.template(),
+      isBusy: () => false,
+      onParked: (cut) => this.decide({ by: "parked", cut }),
+    });
+    if (this.parkAtOnce) this.parking.parkSoon();
     link.on("program.call", (message) => calls.receive(message));
     link.on("run.started", () => this.timeline.mark("program_started"));
     link.on("run.ended", (ended) => {
@@ -330,7 +439,10 @@ export class Run {
   }
 
   private direct(directive: Directive): void {
-    if (directive.type === "cancel") this.cancel.ask(directive, this.state.phase === "running" ? "running" : "not_running");
+    if (directive.type === "cancel") {
+      this.parking?.callOff();
+      this.cancel.ask(directive, this.state.phase === "running" ? "running" : "not_running");
+    } else if (directive.type === "park") this.parkSoon();
     else if (directive.type === "wait.resolved") this.calls?.resolved(directive.call_id, directive.outcome);
   }
 
@@ -377,11 +489,23 @@ export class Run {
       fence: lease.fence,
       machine: guest.machine.handle,
       workspace: { sizeBytes: disks.workspace.sizeBytes },
+      ...(this.resumedFrom === undefined || this.resumedFrom === null
+        ? {}
+        : { scratch: this.resumedFrom.scratch, streams: readResumeState(this.resumedFrom).streams }),
     };
     await writeJournal(this.directory, entry).catch((error: unknown) => {
       this.host.telemetry("background.failed", { what: `journal of run ${lease.run.id}`, message: errorText(error) });
     });
   }
+}
+
+function resumedStreams({ checkpoint }: RunLease): StreamOffsets | undefined {
+  return checkpoint === null ? undefined : readResumeState(checkpoint).streams;
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
 }
 
 /** Waits for both; when one fails, for the other too, so that what it acquired is in the cleanup. */

@@ -28,6 +28,8 @@ export interface SpoolOptions {
   directory: string;
   /** Items and bytes per stream that the control plane has already. */
   accepted: { items: number; lengths: StreamOffsets };
+  /** Where the guest's own streams go on, when that is not their beginning: of a resumed run. */
+  from?: StreamOffsets;
   bytesMax: number;
   /** Writing failed; nothing is written from here on. */
   onFailed: (error: Error) => void;
@@ -271,7 +273,7 @@ async function recover(options: SpoolOptions): Promise<Recovered> {
   const numbers = (await readdir(directory)).map((name) => Number(/^segment-(\d+)$/.exec(name)?.[1])).filter((number) => number > 0);
   const kept: Kept[] = [];
   const lengths: StreamOffsets = [...accepted.lengths];
-  let taken: StreamOffsets = [0, 0, 0];
+  let taken: StreamOffsets = [...(options.from ?? ([0, 0, 0] as const))];
   let nextItem = accepted.items + 1;
   for (const segment of numbers.sort((a, b) => a - b)) {
     const path = join(directory, `segment-${segment}`);

@@ -52,7 +52,7 @@ export class SparePlan {
   }
 
   private wish(): void {
-    const wishes = [...this.kept.values()].map(({ template }) => ({ template, snapshotable: false, count: this.count }));
+    const wishes = [...this.kept.values()].map(({ template }) => ({ template, snapshotable: true, count: this.count }));
     this.driver.keepSpares(wishes).catch(this.onFailed);
   }
 }

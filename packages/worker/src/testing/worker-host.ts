@@ -2,6 +2,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { StorageKeys } from "@helmr/protocol/worker";
+import { CheckpointCache } from "../checkpoints/checkpoint-cache.ts";
+import { CutStore } from "../checkpoints/cut.ts";
 import { ArtifactStore } from "../chunks/artifact-store.ts";
 import type { ChunkWorker } from "../chunks/chunk-worker.ts";
 import { PackCache } from "../chunks/pack-cache.ts";
@@ -64,6 +66,9 @@ export async function testHost(
     bases: await BaseStore.open({ directory: at("bases"), artifacts, chunks, bytesMax }),
     empties: await EmptyDisks.open(at("empty")),
     artifacts,
+    cuts: new CutStore({ artifacts, chunks }),
+    checkpoints: await CheckpointCache.open({ directory: at("checkpoints"), bytesMax }),
+    architecture: "amd64",
     network: noNetwork,
     limits: { ...testLimits, ...options.limits },
     leasesDirectory: at("leases"),
