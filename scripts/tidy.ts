@@ -205,6 +205,19 @@ export function missing(paths: readonly string[]): Finding[] {
 
 /** Operation files without a test of their own name, each with the reason. */
 const operationsTestedElsewhere = new Set<string>([
+  // The life of a mount and of what runs in it is one story each.
+  "ensure-mount", // end-mount
+  "grant-mount-leases", // end-mount
+  "materialize-workspace", // end-mount
+  "mount-hooks", // end-mount
+  "settle-execs", // end-mount
+  "stop-idle-mount", // end-mount
+  "stop-workspace", // end-mount
+  "control-exec", // start-exec
+  "exec-directives", // start-exec
+  "read-execs", // start-exec
+  "report-exec", // start-exec
+  "write-input", // start-exec
   // Steps of others, tested with the operations they are part of.
   "check-artifact", // complete-attempt, end-build
   "diff-versions", // test/contract/files

@@ -31,31 +31,39 @@ create table artifact_packs (
 CREATE INDEX artifact_packs_pack ON public.artifact_packs USING btree (pack_id);
 
 create table artifacts (
-  id           uuid not null,
-  org_id       uuid not null,
-  kind         text not null,
-  state        text not null,
-  manifest_key text not null,
-  digest       text not null,
-  length_bytes bigint not null,
-  stored_bytes bigint not null,
-  created_at   timestamp with time zone not null default now(),
+  id                 uuid not null,
+  org_id             uuid not null,
+  kind               text not null,
+  state              text not null,
+  manifest_key       text not null,
+  digest             text not null,
+  length_bytes       bigint not null,
+  stored_bytes       bigint not null,
+  unreferenced_since timestamp with time zone,
+  deleted_at         timestamp with time zone,
+  purged_at          timestamp with time zone,
+  created_at         timestamp with time zone not null default now(),
   constraint artifacts_pkey PRIMARY KEY (id),
   constraint artifacts_kind_check CHECK ((kind = ANY (ARRAY['image'::text, 'task'::text, 'workspace'::text, 'memory'::text, 'device'::text, 'scratch'::text]))),
   constraint artifacts_state_check CHECK ((state = ANY (ARRAY['ready'::text, 'corrupt'::text, 'deleted'::text]))),
   constraint artifacts_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id) ON DELETE CASCADE
 );
 CREATE INDEX artifacts_digest ON public.artifacts USING btree (org_id, kind, digest);
+CREATE INDEX artifacts_tombstones ON public.artifacts USING btree (purged_at) WHERE (purged_at IS NOT NULL);
+CREATE INDEX artifacts_unpurged ON public.artifacts USING btree (deleted_at) WHERE ((deleted_at IS NOT NULL) AND (purged_at IS NULL));
+CREATE INDEX artifacts_unreferenced ON public.artifacts USING btree (unreferenced_since) WHERE ((unreferenced_since IS NOT NULL) AND (state <> 'deleted'::text));
 
 create table blobs (
-  org_id     uuid not null,
-  digest     text not null,
-  media_type text not null,
-  size_bytes bigint not null,
-  created_at timestamp with time zone not null default now(),
+  org_id             uuid not null,
+  digest             text not null,
+  media_type         text not null,
+  size_bytes         bigint not null,
+  unreferenced_since timestamp with time zone,
+  created_at         timestamp with time zone not null default now(),
   constraint blobs_pkey PRIMARY KEY (org_id, digest),
   constraint blobs_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id) ON DELETE CASCADE
 );
+CREATE INDEX blobs_unreferenced ON public.blobs USING btree (unreferenced_since) WHERE (unreferenced_since IS NOT NULL);
 
 create table byte_chunks (
   id           uuid not null,
@@ -117,9 +125,14 @@ create table checkpoints (
   constraint checkpoints_wait_id_fkey FOREIGN KEY (wait_id) REFERENCES run_waits(id) ON DELETE CASCADE,
   constraint checkpoints_worker_id_fkey FOREIGN KEY (worker_id) REFERENCES workers(id)
 );
+CREATE INDEX checkpoints_device ON public.checkpoints USING btree (device_artifact_id) WHERE (device_artifact_id IS NOT NULL);
+CREATE INDEX checkpoints_ended ON public.checkpoints USING btree (ended_at) WHERE ((state = ANY (ARRAY['invalid'::text, 'deleted'::text])) AND (memory_artifact_id IS NOT NULL));
 CREATE INDEX checkpoints_expiry ON public.checkpoints USING btree (expires_at) WHERE (state = 'ready'::text);
+CREATE INDEX checkpoints_memory ON public.checkpoints USING btree (memory_artifact_id) WHERE (memory_artifact_id IS NOT NULL);
 CREATE INDEX checkpoints_run ON public.checkpoints USING btree (run_id, created_at DESC);
 CREATE INDEX checkpoints_run_ready ON public.checkpoints USING btree (run_id) WHERE (state = 'ready'::text);
+CREATE INDEX checkpoints_scratch ON public.checkpoints USING btree (scratch_artifact_id) WHERE (scratch_artifact_id IS NOT NULL);
+CREATE INDEX checkpoints_template ON public.checkpoints USING btree (template_artifact_id) WHERE (template_artifact_id IS NOT NULL);
 CREATE INDEX checkpoints_wait ON public.checkpoints USING btree (wait_id);
 
 create table continuations (
@@ -188,6 +201,7 @@ create table deployment_sandboxes (
   constraint deployment_sandboxes_environment_id_id_key UNIQUE (environment_id, id),
   constraint deployment_sandboxes_environment_id_deployment_id_fkey FOREIGN KEY (environment_id, deployment_id) REFERENCES deployments(environment_id, id) ON DELETE CASCADE
 );
+CREATE INDEX deployment_sandboxes_image ON public.deployment_sandboxes USING btree (image_artifact_id) WHERE (image_artifact_id IS NOT NULL);
 
 create table deployment_schedules (
   deployment_id uuid not null,
@@ -274,6 +288,8 @@ create table deployments (
 CREATE UNIQUE INDEX deployments_content ON public.deployments USING btree (environment_id, content_hash) WHERE (state <> 'failed'::text);
 CREATE INDEX deployments_list ON public.deployments USING btree (environment_id, created_at DESC, id DESC);
 CREATE INDEX deployments_pending ON public.deployments USING btree (created_at) WHERE (state = ANY (ARRAY['queued'::text, 'building'::text]));
+CREATE INDEX deployments_source ON public.deployments USING btree (org_id, content_hash);
+CREATE INDEX deployments_task_artifact ON public.deployments USING btree (task_artifact_id) WHERE (task_artifact_id IS NOT NULL);
 
 create table device_logins (
   id               uuid not null,
@@ -464,17 +480,22 @@ create table organizations (
 );
 
 create table packs (
-  id         uuid not null,
-  org_id     uuid not null,
-  object_key text not null,
-  size_bytes bigint not null,
-  created_at timestamp with time zone not null default now(),
-  deleted_at timestamp with time zone,
+  id                 uuid not null,
+  org_id             uuid not null,
+  object_key         text not null,
+  size_bytes         bigint not null,
+  created_at         timestamp with time zone not null default now(),
+  unreferenced_since timestamp with time zone,
+  deleted_at         timestamp with time zone,
+  purged_at          timestamp with time zone,
   constraint packs_pkey PRIMARY KEY (id),
   constraint packs_object_key_key UNIQUE (object_key),
   constraint packs_org_id_fkey FOREIGN KEY (org_id) REFERENCES organizations(id) ON DELETE CASCADE
 );
 CREATE INDEX packs_live ON public.packs USING btree (org_id, created_at) WHERE (deleted_at IS NULL);
+CREATE INDEX packs_tombstones ON public.packs USING btree (purged_at) WHERE (purged_at IS NOT NULL);
+CREATE INDEX packs_unpurged ON public.packs USING btree (deleted_at) WHERE ((deleted_at IS NOT NULL) AND (purged_at IS NULL));
+CREATE INDEX packs_unreferenced ON public.packs USING btree (unreferenced_since) WHERE ((unreferenced_since IS NOT NULL) AND (deleted_at IS NULL));
 
 create table projects (
   id         uuid not null,
@@ -979,6 +1000,7 @@ create table workspace_execs (
   workspace_id            uuid not null,
   kind                    text not null,
   mount_id                uuid,
+  number                  integer,
   command                 text[] not null default '{}'::text[],
   cwd                     text not null,
   env                     jsonb not null default '{}'::jsonb,
@@ -991,6 +1013,7 @@ create table workspace_execs (
   signal                  text,
   error                   jsonb,
   kill_signal             text,
+  kill_seq                integer not null default 0,
   timeout_seconds         integer,
   stdin_closed_at         timestamp with time zone,
   idempotency_key_hash    bytea,
@@ -1005,10 +1028,13 @@ create table workspace_execs (
   constraint workspace_execs_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'materializing'::text, 'running'::text, 'exited'::text, 'terminated'::text, 'lost'::text, 'failed'::text, 'creating'::text, 'open'::text, 'resizing'::text, 'closing'::text, 'closed'::text]))),
   constraint workspace_execs_environment_id_workspace_id_fkey FOREIGN KEY (environment_id, workspace_id) REFERENCES workspaces(environment_id, id) ON DELETE CASCADE
 );
+CREATE INDEX workspace_execs_ended ON public.workspace_execs USING btree (ended_at) WHERE (ended_at IS NOT NULL);
 CREATE UNIQUE INDEX workspace_execs_key ON public.workspace_execs USING btree (workspace_id, kind, idempotency_key_hash) WHERE (idempotency_key_hash IS NOT NULL);
 CREATE INDEX workspace_execs_list ON public.workspace_execs USING btree (workspace_id, kind, created_at DESC, id DESC);
 CREATE INDEX workspace_execs_live ON public.workspace_execs USING btree (workspace_id) WHERE (state <> ALL (ARRAY['exited'::text, 'terminated'::text, 'lost'::text, 'failed'::text, 'closed'::text]));
 CREATE INDEX workspace_execs_mount ON public.workspace_execs USING btree (mount_id) WHERE (state <> ALL (ARRAY['exited'::text, 'terminated'::text, 'lost'::text, 'failed'::text, 'closed'::text]));
+CREATE UNIQUE INDEX workspace_execs_number ON public.workspace_execs USING btree (mount_id, number) WHERE (mount_id IS NOT NULL);
+CREATE INDEX workspace_execs_waiting ON public.workspace_execs USING btree (created_at) WHERE ((mount_id IS NULL) AND (state <> ALL (ARRAY['exited'::text, 'terminated'::text, 'lost'::text, 'failed'::text, 'closed'::text])));
 
 create table workspace_mounts (
   id                     uuid not null,
@@ -1039,9 +1065,19 @@ create table workspace_mounts (
 );
 CREATE INDEX workspace_mounts_ended ON public.workspace_mounts USING btree (updated_at) WHERE (state = ANY (ARRAY['unmounted'::text, 'lost'::text, 'failed'::text]));
 CREATE UNIQUE INDEX workspace_mounts_live ON public.workspace_mounts USING btree (workspace_id) WHERE (state = ANY (ARRAY['requested'::text, 'mounting'::text, 'mounted'::text, 'unmounting'::text]));
+CREATE INDEX workspace_mounts_requested ON public.workspace_mounts USING btree (created_at) WHERE (state = 'requested'::text);
 CREATE INDEX workspace_mounts_worker ON public.workspace_mounts USING btree (worker_id) WHERE (state = ANY (ARRAY['mounting'::text, 'mounted'::text, 'unmounting'::text]));
 CREATE INDEX workspace_mounts_workspace ON public.workspace_mounts USING btree (workspace_id, created_at DESC);
 
+create table workspace_stop_keys (
+  workspace_id uuid not null,
+  key_hash     bytea not null,
+  mount_id     uuid,
+  expires_at   timestamp with time zone not null,
+  constraint workspace_stop_keys_pkey PRIMARY KEY (workspace_id, key_hash),
+  constraint workspace_stop_keys_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+);
+CREATE INDEX workspace_stop_keys_expiry ON public.workspace_stop_keys USING btree (expires_at);
 
 create table workspace_versions (
   id                uuid not null,
@@ -1106,6 +1142,8 @@ create table workspaces (
   constraint workspaces_id_current_version_id_fkey FOREIGN KEY (id, current_version_id) REFERENCES workspace_versions(workspace_id, id) DEFERRABLE INITIALLY DEFERRED,
   constraint workspaces_project_id_environment_id_fkey FOREIGN KEY (project_id, environment_id) REFERENCES environments(project_id, id) ON DELETE CASCADE
 );
+CREATE INDEX workspaces_archived ON public.workspaces USING btree (archived_at) WHERE (state = 'archived'::text);
+CREATE INDEX workspaces_auto_stop ON public.workspaces USING btree (auto_stop_at) WHERE (auto_stop_at IS NOT NULL);
 CREATE INDEX workspaces_deleting ON public.workspaces USING btree (updated_at) WHERE (state = 'deleting'::text);
 CREATE UNIQUE INDEX workspaces_external ON public.workspaces USING btree (environment_id, external_id) WHERE (external_id IS NOT NULL);
 CREATE UNIQUE INDEX workspaces_idempotency ON public.workspaces USING btree (environment_id, idempotency_key_hash) WHERE (idempotency_key_hash IS NOT NULL);

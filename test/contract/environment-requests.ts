@@ -122,6 +122,7 @@ export const environmentRequests: Readonly<Record<string, Build>> = {
   ...Object.fromEntries(["get", "stdout", "stderr"].map((verb) => [`execs.${verb}`, execOf()])),
   "execs.writeStdin": execOf({ offset: 0, data: "eA==" }),
   "execs.closeStdin": execOf({}),
+  "execs.signal": execOf({}),
   "ptys.create": async (world) => ({ ...(await workspaceOf(world)), body: { cols: 80, rows: 24 }, own: about }),
   "ptys.list": (world) => workspaceOf(world),
   "ptys.get": ptyOf(),
@@ -129,6 +130,16 @@ export const environmentRequests: Readonly<Record<string, Build>> = {
   "ptys.input": ptyOf({ offset: 0, data: "eA==" }),
   "ptys.resize": ptyOf({ cols: 80, rows: 24 }),
   "ptys.close": ptyOf({}),
+  // A WebSocket, which nobody asks for here.
+  "ptys.attach": async (world) => ({ ...(await workspaceOf(world, { ptyID: someId })), own: [426] }),
+  "ports.connect": async (world) => ({ ...(await workspaceOf(world, { port: "80" })), own: [426], foreign: [426] }),
+  "ports.preview": async (world) => ({ ...(await workspaceOf(world, { port: "80" })), body: {} }),
+  // Nothing is mounted, and no worker takes a mount: archived workspaces are refused at once.
+  ...Object.fromEntries(["write", "upload"].map((verb) => [`files.${verb}`, archivedOf("?path=x")])),
+  "files.mkdir": archivedOf(undefined, { path: "x" }),
+  "files.move": archivedOf(undefined, { from: "x", to: "y" }),
+  "files.remove": archivedOf("?path=x"),
+  "files.download": async (world) => ({ ...(await workspaceOf(world)), query: "?path=.", own: [409] }),
 };
 
 async function streamOf(world: World, stream: string, body?: unknown): Promise<AccountRequest> {
@@ -143,4 +154,13 @@ function execOf(body?: unknown): Build {
 
 function ptyOf(body?: unknown): Build {
   return async (world) => ({ ...(await workspaceOf(world, { ptyID: someId })), ...(body === undefined ? {} : { body }), own: [404] });
+}
+
+/** A write would mount the workspace and wait for a worker; one that is archived is refused before that. */
+function archivedOf(query?: string, body?: unknown): Build {
+  return async (world) => {
+    const request = await workspaceOf(world);
+    await world.call("DELETE", `/api/workspaces/${request.params?.["id"]}`);
+    return { ...request, ...(query === undefined ? {} : { query }), ...(body === undefined ? {} : { body }), own: [409] };
+  };
 }

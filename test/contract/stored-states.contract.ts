@@ -4,6 +4,7 @@ import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { deploymentStates } from "../../packages/server/src/domain/deployment.ts";
 import { leaseKinds, leaseStates } from "../../packages/server/src/domain/lease.ts";
+import { execStates, ptyStates } from "../../packages/server/src/domain/exec.ts";
 import { gates } from "../../packages/server/src/domain/queue.ts";
 import { runOutcomes, runStates } from "../../packages/server/src/domain/run.ts";
 import { sessionStates } from "../../packages/server/src/domain/session.ts";
@@ -23,6 +24,7 @@ const unions: [table: string, column: string, union: readonly string[]][] = [
   ["workspaces", "state", workspaceStates],
   ["workspace_mounts", "state", mountStates],
   ["workspace_versions", "state", versionStates],
+  ["workspace_execs", "state", [...new Set([...execStates, ...ptyStates])]],
   ["run_waits", "condition", waitConditions],
   ["run_waits", "suspension", waitSuspensions],
 ];

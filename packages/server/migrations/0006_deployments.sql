@@ -39,6 +39,8 @@ create table deployments (
 -- A known content hash returns the existing deployment; a failed one does not stand in the way of another try.
 create unique index deployments_content on deployments (environment_id, content_hash) where state <> 'failed';
 create index deployments_list on deployments (environment_id, created_at desc, id desc);
+create index deployments_source on deployments (org_id, content_hash);
+create index deployments_task_artifact on deployments (task_artifact_id) where task_artifact_id is not null;
 create index deployments_pending on deployments (created_at) where state in ('queued', 'building');
 
 alter table environments add foreign key (id, current_deployment_id) references deployments (environment_id, id);
@@ -70,6 +72,7 @@ create table deployment_sandboxes (
   unique (environment_id, id),
   foreign key (environment_id, deployment_id) references deployments (environment_id, id) on delete cascade
 );
+create index deployment_sandboxes_image on deployment_sandboxes (image_artifact_id) where image_artifact_id is not null;
 
 create table deployment_tasks (
   id                   uuid primary key,

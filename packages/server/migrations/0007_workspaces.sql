@@ -36,6 +36,8 @@ create table workspaces (
 create unique index workspaces_external on workspaces (environment_id, external_id) where external_id is not null;
 create unique index workspaces_idempotency on workspaces (environment_id, idempotency_key_hash) where idempotency_key_hash is not null;
 create index workspaces_deleting on workspaces (updated_at) where state = 'deleting';
+create index workspaces_archived on workspaces (archived_at) where state = 'archived';
+create index workspaces_auto_stop on workspaces (auto_stop_at) where auto_stop_at is not null;
 create index workspaces_list on workspaces (environment_id, created_at desc, id desc);
 
 create table workspace_versions (
@@ -89,6 +91,17 @@ create table workspace_mounts (
 );
 -- One live mount and one writer set per workspace: this index, not code.
 create unique index workspace_mounts_live on workspace_mounts (workspace_id) where state in ('requested', 'mounting', 'mounted', 'unmounting');
+create index workspace_mounts_requested on workspace_mounts (created_at) where state = 'requested';
 create index workspace_mounts_worker on workspace_mounts (worker_id) where state in ('mounting', 'mounted', 'unmounting');
 create index workspace_mounts_ended on workspace_mounts (updated_at) where state in ('unmounted', 'lost', 'failed');
 create index workspace_mounts_workspace on workspace_mounts (workspace_id, created_at desc);
+
+-- A stop with a key is carried out once: its repeat does not stop a mount that came later.
+create table workspace_stop_keys (
+  workspace_id uuid not null references workspaces on delete cascade,
+  key_hash     bytea not null,
+  mount_id     uuid,
+  expires_at   timestamptz not null,
+  primary key (workspace_id, key_hash)
+);
+create index workspace_stop_keys_expiry on workspace_stop_keys (expires_at);

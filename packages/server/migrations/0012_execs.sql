@@ -6,7 +6,8 @@ create table workspace_execs (
   environment_id          uuid not null,
   workspace_id            uuid not null,
   kind                    text not null check (kind in ('exec', 'pty')),
-  mount_id                uuid,
+  mount_id                uuid,                    -- null: waits for a mount
+  number                  int,                     -- of the process in its mount: ids in the guest follow from it
   command                 text[] not null default '{}',
   cwd                     text not null,
   env                     jsonb not null default '{}',
@@ -21,6 +22,7 @@ create table workspace_execs (
   signal                  text,
   error                   jsonb,
   kill_signal             text,
+  kill_seq                int not null default 0,  -- grows with each signal, so that a repeat is told from another one
   timeout_seconds         int,
   stdin_closed_at         timestamptz,
   idempotency_key_hash    bytea,
@@ -34,6 +36,9 @@ create table workspace_execs (
 );
 create unique index workspace_execs_key on workspace_execs (workspace_id, kind, idempotency_key_hash) where idempotency_key_hash is not null;
 create index workspace_execs_list on workspace_execs (workspace_id, kind, created_at desc, id desc);
+create unique index workspace_execs_number on workspace_execs (mount_id, number) where mount_id is not null;
+create index workspace_execs_waiting on workspace_execs (created_at) where mount_id is null and state not in ('exited', 'terminated', 'lost', 'failed', 'closed');
+create index workspace_execs_ended on workspace_execs (ended_at) where ended_at is not null;
 create index workspace_execs_live on workspace_execs (workspace_id) where state not in ('exited', 'terminated', 'lost', 'failed', 'closed');
 create index workspace_execs_mount on workspace_execs (mount_id) where state not in ('exited', 'terminated', 'lost', 'failed', 'closed');
 

@@ -172,6 +172,12 @@ export const settings = {
     3_600_000,
     "how long a parked run may want to resume while no worker can restore it",
   ),
+  mountIdleSeconds: setting(
+    "HELMR_MOUNT_IDLE_SECONDS",
+    integer(1, 30 * 86_400),
+    300,
+    "a mounted workspace in which nothing happened for so long is captured and stopped",
+  ),
   magicLinkDebug: setting("HELMR_MAGIC_LINK_DEBUG", boolean, false, "answer magic link starts with the link itself: for tests only"),
   logLevel: setting("HELMR_LOG_LEVEL", oneOf(["debug", "info", "warn", "error", "silent"]), "info", "least severe event that is logged"),
 } as const;

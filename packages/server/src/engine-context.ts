@@ -5,6 +5,7 @@ import type { BlobStore } from "./blobs/port.ts";
 import type { Dispatch } from "./dispatch/port.ts";
 import type { LeaseLoss } from "./domain/lease.ts";
 import type { Hints } from "./hints.ts";
+import type { Live } from "./live.ts";
 import type { Keys } from "./secrets.ts";
 import type { Db, Tx } from "./store/db.ts";
 import type { LockedRun } from "./store/run.ts";
@@ -13,12 +14,19 @@ import type { Gates } from "./operations/open-gates.ts";
 export interface EngineContext {
   db: Db;
   hints: Hints;
+  live: Live;
   keys: Keys;
   dispatch: Dispatch;
   blobs: BlobStore;
   gates: Gates;
   hooks: EngineHooks;
   parking: ParkingSettings;
+  mounts: MountSettings;
+}
+
+export interface MountSettings {
+  /** A mount in which nothing happened for so long is captured and stopped (milliseconds). */
+  idleMs: number;
 }
 
 /** How long things stay as they are before a run is parked, or given up (milliseconds). */
@@ -41,6 +49,8 @@ export interface EngineHooks {
   loseMountLease(context: EngineContext, leaseId: string, loss: LeaseLoss): Promise<boolean>;
   /** Directives of other parts: outcomes of waits, parking, processes, captures. */
   readDirectives(context: EngineContext, leases: readonly { leaseId: string; openCalls: number[] }[]): Promise<Directive[]>;
+  /** A run's machine is up and its workspace mounted there: what waits for a machine is bound to it. */
+  attemptStarted(tx: Tx, context: EngineContext, mounted: { workspaceId: string; leaseId: string }): Promise<void>;
   /** What leases of mounts of their own carry. */
   readMountLeases(context: EngineContext, leaseIds: string[]): Promise<MountLease[]>;
   /** The checkpoint a leased run begins from, with the outcome of its wait; undefined when it cannot, and the lease was ended for that. */
@@ -60,6 +70,7 @@ export const noHooks: EngineHooks = {
   runFinished: [],
   deploymentPromoted: [],
   readDirectives: () => Promise.resolve([]),
+  attemptStarted: () => Promise.resolve(),
   readMountLeases: () => unreachable("mount leases are granted by the workspace engine"),
   readCheckpoint: () => unreachable("checkpoints are made by parking"),
   loseMountLease: () => unreachable("mount leases are granted by the workspace engine"),
@@ -72,6 +83,9 @@ export const topic = {
   session: (id: string) => `session:${id}`,
   deployment: (id: string) => `deployment:${id}`,
   worker: (id: string) => `worker:${id}`,
+  exec: (id: string) => `exec:${id}`,
+  /** The mount of this workspace. */
+  mount: (workspaceId: string) => `mount:${workspaceId}`,
   /** A reconciler has something to look at. */
   reconcile: (name: string) => `reconcile:${name}`,
 } as const;

@@ -22,6 +22,10 @@ export const engineLimits = {
   endedRetentionMs: 86_400_000,
   /** An idempotency key of a cancel, and everything else that is only kept to answer repeats. */
   repeatRetentionMs: 30 * 86_400_000,
+  /** A write without a mount starts one and waits for it so long. */
+  mountWaitMs: 120_000,
+  /** Ended execs and terminals with their output. */
+  execRetentionMs: 30 * 86_400_000,
   /** How long a waiting claim may live without looking by itself: hints can be lost. */
   claimLookAnywayMs: 10_000,
   /** How long a worker may use a URL it was given. */

@@ -14,6 +14,7 @@ import { GuestNotPrepared, readIngredients } from "./guest-ingredients.ts";
 import { guestNetworking } from "./guest-networking.ts";
 import { DiskRoom } from "./host/disk-room.ts";
 import { runLimits } from "./limits.ts";
+import { LiveDesk } from "./mount/live-desk.ts";
 import { errorText, lineTelemetry, type Telemetry } from "./telemetry.ts";
 import { SparePlan } from "./templates/spare-plan.ts";
 import { TemplateStore } from "./templates/template-store.ts";
@@ -102,6 +103,7 @@ async function openHost(config: Config, telemetry: Telemetry): Promise<WorkerHos
     checkpoints: await CheckpointCache.open({ directory: paths.checkpoints, bytesMax: config.checkpointsMib * MiB }),
     architecture: arch() === "arm64" ? "arm64" : "amd64",
     network,
+    live: new LiveDesk(),
     telemetry,
     limits: runLimits,
     leasesDirectory: paths.leases,

@@ -7,6 +7,7 @@ import type { WorkerClient } from "./control/client.ts";
 import type { EmptyDisks } from "./disks/empty-disks.ts";
 import type { NetworkPeer } from "./host/network-peer.ts";
 import type { RunLimits } from "./limits.ts";
+import type { LiveDesk } from "./mount/live-desk.ts";
 import type { Telemetry } from "./telemetry.ts";
 import type { SparePlan } from "./templates/spare-plan.ts";
 import type { TemplateStore } from "./templates/template-store.ts";
@@ -25,6 +26,8 @@ export interface WorkerHost {
   cuts: CutStore;
   checkpoints: CheckpointCache;
   network: NetworkPeer;
+  /** The live path: execs, terminals, files and ports of what is mounted here. */
+  live: LiveDesk;
   telemetry: Telemetry;
   limits: RunLimits;
   /** One private directory per lease is made in here. */

@@ -18,6 +18,7 @@ import { CapacityLedger } from "./host/capacity-ledger.ts";
 import type { DiskRoom } from "./host/disk-room.ts";
 import { pause } from "./host/pause.ts";
 import { type Adoptable, findAdoptable, removeLeftovers } from "./leftovers.ts";
+import { Mount } from "./mount/mount.ts";
 import { Run } from "./run/run.ts";
 import type { RunJournal } from "./run/run-journal.ts";
 import { errorText } from "./telemetry.ts";
@@ -82,7 +83,7 @@ export class WorkerProcess {
     );
     if (answer.kind !== "ok") throw new WorkerRefused(`The control plane did not take this worker: ${JSON.stringify(answer)}`);
     const { epoch, leases = [] } = answer.value;
-    const adopted = leases.filter((lease) => lease.kind === "run");
+    const adopted = leases.filter((lease) => lease.kind === "run" || lease.kind === "mount");
     await removeLeftovers(host.driver, host.leasesDirectory, new Set(adopted.map((lease) => lease.lease_id)));
     this.openLoops(epoch);
     for (const lease of adopted) this.begin(lease, performance.now(), journalOf(adoptable, lease.lease_id));
@@ -138,19 +139,27 @@ export class WorkerProcess {
     const onDrain = () => void this.drain("asked by the control plane");
     const table = new LeaseTable({ client, epoch, onDrain });
     this.table = table;
-    this.channel = new Channel({
+    const { live } = this.host;
+    const channel = new Channel({
       client,
-      onOpen: () => table.renewSoon(),
+      onOpen: () => {
+        table.renewSoon();
+        live.connected({ text: (message) => channel.send(JSON.stringify(message)), bytes: (frame) => channel.send(frame) });
+      },
+      onClose: () => live.disconnected(),
+      onBytes: (frame) => live.received(frame),
       onMessage: (message) => {
         if (message.type === "directive") table.direct(message.directive);
         else if (message.type === "drain") onDrain();
+        else live.receive(message);
       },
     });
+    this.channel = channel;
     this.claims = new ClaimLoop({
       client,
       epoch,
       ledger: this.ledger,
-      kinds: ["run", "build"],
+      kinds: ["run", "build", "mount"],
       warm: () => ({
         images: this.host.templates.warmImages().slice(0, 1000),
         workspaces: [],
@@ -186,9 +195,8 @@ export class WorkerProcess {
 
   private workOf(held: HeldLease): { execute(journal?: RunJournal): Promise<void>; interrupt(message: string): void } {
     if (held.lease.kind === "run") return new Run(this.host, held);
-    if (held.lease.kind === "build") return new Build(this.host, held);
-    // Never asked for (`kinds`); given all the same it runs out.
-    return { execute: () => Promise.resolve(), interrupt: () => {} };
+    if (held.lease.kind === "mount") return new Mount(this.host, held);
+    return new Build(this.host, held);
   }
 }
 

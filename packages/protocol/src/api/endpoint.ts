@@ -70,7 +70,7 @@ export interface Endpoint<
   byExternalId?: boolean;
   /** Something other than JSON in or out. */
   media?: {
-    request?: "multipart/form-data" | "application/x-tar";
+    request?: "multipart/form-data" | "application/x-tar" | "application/octet-stream";
     response?: "application/octet-stream" | "text/html" | "application/x-tar";
   };
   /** Headers of the success answer with one sentence each. */

@@ -1,6 +1,6 @@
 /** Execs: processes in a mounted workspace (http §13). */
 import * as z from "zod";
-import { idempotencyKey, limitQuery, oneOf, plainText, textProblem, uuidParam } from "../shared/index.ts";
+import { idempotencyKey, integer, limitQuery, oneOf, plainText, textProblem, uuidParam } from "../shared/index.ts";
 import { byteStreamEvents, byteStreamQuery, byteWriteBody, chunkPageView, chunkView, exampleChunk } from "./byte-streams.ts";
 import { endpoint } from "./endpoint.ts";
 import { count, emptyBody, exampleId, exampleTime, id, json, timestamp } from "./fields.ts";
@@ -9,6 +9,8 @@ import { mountErrors, workspaceParams } from "./workspaces.ts";
 export const execStates = ["queued", "materializing", "running", "exited", "terminated", "lost", "failed"] as const;
 export type ExecState = (typeof execStates)[number];
 export const terminalExecStates = ["exited", "terminated", "lost", "failed"] as const satisfies readonly ExecState[];
+
+const execSignals = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGCONT", "SIGSTOP", "SIGWINCH"] as const;
 
 export const execView = z
   .object({
@@ -78,10 +80,22 @@ export const execCreateBody = z.strictObject({
   cwd: workingDirectory().optional(),
   env: environment.optional(),
   detached: z.boolean().default(false),
+  timeout_seconds: integer(1, 86_400).optional().meta({ description: "the process is killed after so long; without it, with its mount" }),
   idempotency_key: idempotencyKey().optional(),
 });
 export type ExecCreateBody = z.output<typeof execCreateBody>;
 export type ExecCreateInput = z.input<typeof execCreateBody>;
+
+/** `TERM` and `SIGTERM` are the same. */
+export const execSignalBody = z.strictObject({
+  signal: z
+    .string()
+    .default("TERM")
+    .transform((name) => (name.startsWith("SIG") ? name : `SIG${name}`))
+    .refine((name) => (execSignals as readonly string[]).includes(name), `must be one of ${execSignals.join(", ")}`),
+});
+export type ExecSignalBody = z.output<typeof execSignalBody>;
+export type ExecSignalInput = z.input<typeof execSignalBody>;
 
 const execParams = workspaceParams.extend({ execID: uuidParam("exec") });
 const execResponse = z.object({ exec: execView });
@@ -176,6 +190,20 @@ export const execEndpoints = {
     statuses: [200],
     errors: ["workspace_exec_terminal"],
     example: { body: {}, response: { exec: { ...exampleExec, stdin_closed_at: exampleTime } } },
+  }),
+  signal: endpoint({
+    id: "execs.signal",
+    method: "POST",
+    path: "/workspaces/{id}/execs/{execID}/signal",
+    family: "environment",
+    permission: "workspace.exec.manage",
+    summary: "Send a signal to the processes of an exec",
+    params: execParams,
+    body: execSignalBody,
+    response: execResponse,
+    statuses: [200],
+    errors: ["workspace_exec_terminal"],
+    example: { body: { signal: "TERM" }, response: { exec: exampleExec } },
   }),
   stdout: output("stdout"),
   stderr: output("stderr"),

@@ -39,16 +39,18 @@ export function normalWorkspacePath(path: string): string {
   return segments.length === 0 ? "." : segments.join("/");
 }
 
-function workspacePath() {
+function pathText() {
   return z.string("path is required").superRefine((path, context) => {
     const problem = workspacePathProblem(path);
     if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
   });
 }
 
-const requiredPath = workspacePath()
-  .refine((path) => path !== "", "path is required")
-  .transform(normalWorkspacePath);
+/** Required, in its normal form. */
+export const workspacePath = () =>
+  pathText()
+    .refine((path) => path !== "", "path is required")
+    .transform(normalWorkspacePath);
 
 const source = {
   source: oneOf(fileSources).default("current"),
@@ -77,13 +79,13 @@ function checkSource(query: SourceQuery, context: z.core.$RefinementCtx): void {
 
 export const fileListQuery = z
   .object({
-    path: workspacePath().default(".").transform(normalWorkspacePath),
+    path: pathText().default(".").transform(normalWorkspacePath),
     ...source,
     cursor: plainText().optional().meta({ description: "the last path of the page before" }),
     limit: limitQuery(500, 200),
   })
   .superRefine(checkSource);
-export const fileQuery = z.object({ path: requiredPath, ...source }).superRefine(checkSource);
+export const fileQuery = z.object({ path: workspacePath(), ...source }).superRefine(checkSource);
 
 const fileErrors = [
   "workspace_file_not_found",

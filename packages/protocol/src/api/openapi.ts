@@ -68,6 +68,7 @@ function security(endpoint: Endpoint, route: RoutePath): Json {
 }
 
 const statusTexts: Record<number, string> = {
+  101: "The connection is a WebSocket from here on",
   200: "OK",
   201: "Created",
   202: "Accepted: not done yet",
@@ -83,9 +84,11 @@ const statusTexts: Record<number, string> = {
   413: "The body is too large",
   416: "The range cannot be satisfied",
   422: "The target has the wrong kind",
+  426: "Only as a WebSocket",
   500: "A fault of the server",
   501: "Not configured on this server",
   503: "Not available at the moment",
+  507: "The disk of the machine is full",
 };
 
 /** Everything that is referenced from operations, filled while the paths are made. */
@@ -113,7 +116,7 @@ class Document {
 
   constructor() {
     this.schemas.convert(errorBody);
-    for (const status of [400, 401, 403, 404, 409, 413, 416, 500, 501, 503]) this.responses[`Error${status}`] = errorResponse(status, []);
+    for (const status of [400, 401, 403, 404, 409, 413, 416, 426, 500, 501, 503, 507]) this.responses[`Error${status}`] = errorResponse(status, []);
   }
 
   #queryParameter(name: string): JsonObject {

@@ -1,6 +1,6 @@
 /** Terminals in a mounted workspace (http §14). */
 import * as z from "zod";
-import { idempotencyKey, integer, limitQuery, oneOf, uuidParam } from "../shared/index.ts";
+import { cursorQuery, idempotencyKey, integer, limitQuery, oneOf, uuidParam } from "../shared/index.ts";
 import { byteStreamEvents, byteStreamQuery, byteWriteBody, chunkPageView, chunkView, exampleChunk } from "./byte-streams.ts";
 import { endpoint } from "./endpoint.ts";
 import { workingDirectory } from "./execs.ts";
@@ -22,6 +22,8 @@ export const ptyView = z
     filesystem_mode: z.literal("write"),
     state: z.enum(ptyStates),
     process_id: z.string().optional(),
+    exit_code: z.int().optional().meta({ description: "of the shell, once it has ended" }),
+    signal: z.string().optional(),
     output_cursor: count,
     input_cursor: count,
     error: json.optional(),
@@ -130,6 +132,18 @@ export const ptyEndpoints = {
     errors: ["workspace_pty_terminal", "workspace_pty_not_open", "workspace_stream_offset_conflict"],
     errorStatuses: [413],
     example: { body: { offset: 0, data: "bHMK" }, response: { ...exampleChunk, stream: "input", offset_end: 3, data: "bHMK" } },
+  }),
+  attach: endpoint({
+    id: "ptys.attach",
+    method: "GET",
+    path: "/workspaces/{id}/pty/{ptyID}/attach",
+    family: "environment",
+    permission: "workspace.pty.manage",
+    summary: "A terminal as a WebSocket: output and input as binary messages, size and end as JSON",
+    params: ptyParams,
+    query: z.object({ cursor: cursorQuery() }),
+    statuses: [101],
+    errorStatuses: [426],
   }),
   output: endpoint({
     id: "ptys.output",

@@ -60,7 +60,11 @@ const environmentRoutes: [methods: string, paths: string[], ...permissions: Perm
     ["/workspaces/{id}/execs/{execID}", "/workspaces/{id}/execs/{execID}/stdout", "/workspaces/{id}/execs/{execID}/stderr"],
     "workspace.exec.read",
   ],
-  ["POST", ["/workspaces/{id}/execs/{execID}/stdin", "/workspaces/{id}/execs/{execID}/stdin/close"], "workspace.exec.manage"],
+  [
+    "POST",
+    ["/workspaces/{id}/execs/{execID}/stdin", "/workspaces/{id}/execs/{execID}/stdin/close", "/workspaces/{id}/execs/{execID}/signal"],
+    "workspace.exec.manage",
+  ],
   ["POST GET", ["/workspaces/{id}/pty"], "workspace.pty.create", "workspace.pty.read"],
   ["GET", ["/workspaces/{id}/pty/{ptyID}", "/workspaces/{id}/pty/{ptyID}/output"], "workspace.pty.read"],
   [
@@ -72,6 +76,17 @@ const environmentRoutes: [methods: string, paths: string[], ...permissions: Perm
   ["POST", ["/workspaces/{id}/restore"], "workspace.versions.restore"],
   ["POST", ["/workspaces/{id}/fork"], "workspace.lifecycle.manage"],
   ["GET", ["/workspaces/{id}/diff", "/workspaces/{id}/diff/file"], "workspace.versions.diff"],
+];
+
+/** docs/reference/workspace-extension.md: live files, terminals as WebSockets, ports. */
+const liveRoutes: typeof environmentRoutes = [
+  ["PUT", ["/workspaces/{id}/files/content", "/workspaces/{id}/files/archive"], "workspace.files.write"],
+  ["POST", ["/workspaces/{id}/files/directory", "/workspaces/{id}/files/move"], "workspace.files.write"],
+  ["DELETE", ["/workspaces/{id}/files"], "workspace.files.write"],
+  ["GET", ["/workspaces/{id}/files/archive"], "workspace.files.read"],
+  ["GET", ["/workspaces/{id}/pty/{ptyID}/attach"], "workspace.pty.manage"],
+  ["POST", ["/workspaces/{id}/ports/{port}/preview"], "workspace.ports.expose"],
+  ["GET", ["/workspaces/{id}/ports/{port}/connect"], "workspace.ports.read"],
 ];
 
 const environmentPath = "/projects/{project}/environments/{environment}";
@@ -124,7 +139,7 @@ const otherRoutes: [route: string, family: string, permission: PermissionRule][]
 
 function expectedRoutes(): Map<string, { family: string; permission: PermissionRule }> {
   const routes = new Map<string, { family: string; permission: PermissionRule }>();
-  for (const [methods, paths, ...permissions] of environmentRoutes) {
+  for (const [methods, paths, ...permissions] of [...environmentRoutes, ...liveRoutes]) {
     for (const path of paths) {
       methods.split(" ").forEach((method, at) => routes.set(`${method} ${path}`, { family: "environment", permission: permissions[at]! }));
     }

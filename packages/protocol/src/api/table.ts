@@ -5,7 +5,9 @@ import { deploymentEndpoints, sandboxEndpoints, taskEndpoints } from "./deployme
 import type { Endpoint } from "./endpoint.ts";
 import { execEndpoints } from "./execs.ts";
 import { fileEndpoints } from "./files.ts";
+import { liveFileEndpoints } from "./live-files.ts";
 import { invitationEndpoints, memberEndpoints } from "./members.ts";
+import { portEndpoints } from "./ports.ts";
 import { environmentEndpoints, projectEndpoints } from "./projects.ts";
 import { ptyEndpoints } from "./ptys.ts";
 import { publicAccessTokenEndpoints } from "./public-access-tokens.ts";
@@ -31,7 +33,8 @@ export const apiEndpoints = {
   deployments: deploymentEndpoints,
   secrets: secretEndpoints,
   workspaces: { ...workspaceEndpoints, ...workspaceForkEndpoints },
-  files: fileEndpoints,
+  files: { ...fileEndpoints, ...liveFileEndpoints },
+  ports: portEndpoints,
   versions: { ...versionEndpoints, ...versionChangeEndpoints },
   execs: execEndpoints,
   ptys: ptyEndpoints,

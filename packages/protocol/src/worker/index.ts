@@ -3,6 +3,8 @@ export * from "./builds.ts";
 export * from "./image-steps.ts";
 export * from "./chunk-manifest.ts";
 export * from "./leases.ts";
+export * from "./live.ts";
+export * from "./mounts.ts";
 export * from "./routes.ts";
 export * from "./runs.ts";
 export * from "./sealed-chunks.ts";

@@ -12,6 +12,7 @@
  * a worker's wrong clock changes nothing.
  */
 import * as z from "zod";
+import { liveDownMessages, processOrder } from "./live.ts";
 
 const id = z.uuid();
 const count = z.number().int().nonnegative();
@@ -251,7 +252,7 @@ export const directive = z.discriminatedUnion("type", [
   z.object({ type: z.literal("park"), lease_id: id, wait_id: id }),
   z.object({ type: z.literal("capture"), lease_id: id, capture_id: id }),
   z.object({ type: z.literal("unmount"), lease_id: id }),
-  z.object({ type: z.literal("process"), lease_id: id, exec_id: id }),
+  processOrder,
   z.object({ type: z.literal("fenced"), lease_id: id }),
 ]);
 export type Directive = z.output<typeof directive>;
@@ -278,12 +279,13 @@ export const renewResponse = z.object({
   drain: z.boolean(),
 });
 
-/** One text frame of the worker's WebSocket, control plane → worker. */
+/** One text frame of the worker's WebSocket, control plane → worker; live.ts has the other direction. */
 export const channelMessage = z.discriminatedUnion("type", [
   z.object({ type: z.literal("ready") }),
   z.object({ type: z.literal("ping") }),
   z.object({ type: z.literal("directive"), directive }),
   z.object({ type: z.literal("drain") }),
+  ...liveDownMessages,
 ]);
 export type ChannelMessage = z.output<typeof channelMessage>;
 

@@ -22,6 +22,7 @@ import {
   startRequest,
   startResponse,
 } from "./leases.ts";
+import { mountEndedRequest, mountEndedResponse, mountReadyRequest, mountReadyResponse } from "./mounts.ts";
 import {
   attemptStartedRequest,
   attemptStartedResponse,
@@ -60,6 +61,8 @@ export const workerRoutes = {
   park: route("/runs/{id}/park", parkRequest, parkResponse),
   resumed: route("/runs/{id}/resumed", resumedRequest, done),
   restoreFailed: route("/runs/{id}/restore-failed", restoreFailedRequest, restoreFailedResponse),
+  mountReady: route("/mounts/{id}/ready", mountReadyRequest, mountReadyResponse),
+  mountEnded: route("/mounts/{id}/ended", mountEndedRequest, mountEndedResponse),
   buildReport: route("/builds/{id}/report", buildReportRequest, buildReportResponse),
   buildComplete: route("/builds/{id}/complete", buildCompleteRequest, buildCompleteResponse),
   buildSecrets: route("/builds/{id}/secrets", buildSecretsRequest, buildSecretsResponse),

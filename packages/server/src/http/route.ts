@@ -5,6 +5,7 @@
  */
 import { type Endpoint, type PermissionRule, externalIdQuery, routePaths, scopeParams } from "@helmr/protocol/api";
 import { type Permission, parseInput } from "@helmr/protocol/shared";
+import type { WebSocket } from "@fastify/websocket";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type * as z from "zod";
 import { type Refusal, invalid, isRefusal, refusal } from "../outcome.ts";
@@ -29,6 +30,9 @@ export interface Input<P, Q, B> {
 
 export type Answer<R> = { status?: number; body?: R; headers?: Record<string, string> } | { streamed: true };
 
+/** Serves an open socket; it ends when the socket is closed. */
+export type SocketServer = (socket: WebSocket) => Promise<void>;
+
 export type Handler<P, Q, B, R> = (input: Input<P, Q, B>) => Promise<Answer<R> | Refusal>;
 
 /** Of answers that hold a credential. */
@@ -43,6 +47,11 @@ export interface Routes {
   add<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
     endpoint: Endpoint<P, Q, B, R>,
     handler: Handler<z.output<P>, z.output<Q>, z.output<B>, z.input<R>>,
+  ): void;
+  /** A WebSocket: everything is checked before the upgrade; without one the answer is 426. */
+  addSocket<P extends z.ZodType, Q extends z.ZodType>(
+    endpoint: Endpoint<P, Q>,
+    handler: (input: Input<z.output<P>, z.output<Q>, unknown>) => Promise<SocketServer | Refusal>,
   ): void;
   /** Path → methods, for the 405 answers. */
   readonly registered: ReadonlyMap<string, ReadonlySet<string>>;
@@ -65,6 +74,7 @@ export function createRoutes(app: FastifyInstance, authenticator: Authenticator)
         app.route({
           method: endpoint.method,
           url,
+          ...(isRaw(endpoint) ? { onRequest: keepRaw } : {}),
           handler: async (request, reply) => {
             const input = await prepare({ endpoint, form, request, reply, authenticator });
             if (isRefusal(input)) return answerRefusal(reply, input);
@@ -78,7 +88,44 @@ export function createRoutes(app: FastifyInstance, authenticator: Authenticator)
         });
       }
     },
+    addSocket(endpoint, handler) {
+      implemented.add(endpoint.id);
+      for (const form of routePaths(endpoint)) {
+        const url = routeUrl(form.path);
+        registered.set(url, new Set([...(registered.get(url) ?? []), endpoint.method]));
+        const servers = new WeakMap<object, SocketServer>();
+        app.route({
+          method: "GET",
+          url,
+          preValidation: async (request, reply) => {
+            const input = await prepare({ endpoint, form, request, reply, authenticator });
+            if (isRefusal(input)) return answerRefusal(reply, input);
+            if (request.headers.upgrade?.toLowerCase() !== "websocket") return undefined;
+            const server = await handler(input as Input<never, never, never>);
+            if (isRefusal(server)) return answerRefusal(reply, server);
+            servers.set(request, server);
+            return undefined;
+          },
+          handler: (_request, reply) => sendJson(reply.header("upgrade", "websocket"), 426, { error: "this route is a WebSocket" }),
+          wsHandler: (socket, request) => {
+            const server = servers.get(request);
+            if (!server) return socket.close(1011, "not prepared");
+            socket.on("error", () => undefined);
+            return void server(socket).catch(() => socket.close(1011, "failed"));
+          },
+        });
+      }
+    },
   };
+}
+
+const isRaw = (endpoint: Endpoint) =>
+  endpoint.media?.request === "application/octet-stream" || endpoint.media?.request === "application/x-tar";
+
+/** The framework reads no body that it sees no sign of: the handler reads `request.raw`, however large it is. */
+function keepRaw(request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+  for (const name of ["content-type", "content-length", "transfer-encoding"]) delete request.headers[name];
+  done();
 }
 
 /** `/api/sessions/{id}` as the framework writes it. */

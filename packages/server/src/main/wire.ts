@@ -8,7 +8,10 @@ import { openPostgresDispatch } from "../dispatch/postgres.ts";
 import { type EngineContext, type EngineHooks, noHooks } from "../engine-context.ts";
 import { openTreeReader, type TreeReader } from "../files/tree-reader.ts";
 import { openHints } from "../hints.ts";
+import { openLive } from "../live.ts";
 import { type Front, type FrontOptions, openFront } from "../http/front.ts";
+import { liveFiles } from "../http/api/live-files.ts";
+import { mountRoutes } from "../http/mount-routes.ts";
 import { sessionRoutes } from "../http/session-routes.ts";
 import { workspaceRoutes } from "../http/workspace-routes.ts";
 import { loadKeyRing } from "../key-file.ts";
@@ -20,10 +23,12 @@ import { openClaimDesk } from "../operations/claim-leases.ts";
 import { ensureEnrollment } from "../operations/enroll-worker.ts";
 import { objectAccess } from "../operations/object-access.ts";
 import { createGates } from "../operations/open-gates.ts";
+import { mountHooks } from "../operations/mount-hooks.ts";
 import { sessionHooks } from "../operations/session-hooks.ts";
 import { accountReconcilers } from "../reconcilers/account-loops.ts";
 import { engineReconcilers } from "../reconcilers/engine-loops.ts";
 import { type Reconciler, type RunningLoops, startLoops } from "../reconcilers/loop.ts";
+import { mountReconcilers } from "../reconcilers/mount-loops.ts";
 import { sessionReconcilers } from "../reconcilers/session-loops.ts";
 import { openKeys } from "../secrets.ts";
 import { type DbOptions, openDb } from "../store/db.ts";
@@ -72,11 +77,17 @@ export async function openParts(config: Config, { telemetry, shared, hooks, inte
   const engine: EngineContext = {
     db,
     hints,
+    live: openLive(),
     keys,
     dispatch,
     blobs,
     gates,
-    hooks: { ...noHooks, ...sessionHooks(() => engine), ...hooks },
+    hooks: joinHooks(
+      sessionHooks(() => engine),
+      mountHooks(() => engine),
+      hooks ?? {},
+    ),
+    mounts: { idleMs: config.mountIdleSeconds * 1_000 },
     parking: { waitLiveMs: config.waitLiveMs, timerLiveMs: config.timerLiveMs, resumeWaitMs: config.resumeWaitMs },
   };
   const trees = openTreeReader({ blobs, onThreadLost: (error) => telemetry.emit("file_thread_lost", { error }) });
@@ -93,6 +104,18 @@ export async function openParts(config: Config, { telemetry, shared, hooks, inte
       await hints.close();
       await db.close();
     },
+  };
+}
+
+/** Every part joins where it has something to say; where one answer is needed, the last that gives one counts. */
+function joinHooks(...parts: Partial<EngineHooks>[]): EngineHooks {
+  const all = Object.assign({}, noHooks, ...parts) as EngineHooks;
+  const readers = parts.flatMap((part) => part.readDirectives ?? []);
+  return {
+    ...all,
+    runFinished: parts.flatMap((part) => part.runFinished ?? []),
+    deploymentPromoted: parts.flatMap((part) => part.deploymentPromoted ?? []),
+    readDirectives: async (context, leases) => (await Promise.all(readers.map((read) => read(context, leases)))).flat(),
   };
 }
 
@@ -114,7 +137,15 @@ export async function serveFront(config: Config, parts: Parts, more: FrontOption
     consoleDirectory: config.consoleDirectory,
     packagesDirectory: config.packagesDirectory,
     trustProxy: config.trustProxy,
-    more: [sessionRoutes(parts.engine, parts.accounts.settings), workspaceRoutes({ engine: parts.engine, reader: parts.trees }), ...more],
+    more: [
+      mountRoutes(parts.engine, {
+        publicUrl: config.publicUrl,
+        onFault: (error) => parts.telemetry.emit("stream_failed", { error }),
+      }),
+      sessionRoutes(parts.engine, parts.accounts.settings),
+      workspaceRoutes({ engine: parts.engine, reader: parts.trees }, liveFiles(parts.engine)),
+      ...more,
+    ],
   });
   const address = await front.app.listen({ host: config.host, port: config.port });
   return { ...front, address };
@@ -123,7 +154,13 @@ export async function serveFront(config: Config, parts: Parts, more: FrontOption
 export function startDispatcher(parts: Parts, more: readonly Reconciler[] = []): RunningLoops {
   const leadership = openLeads(parts.engine.db, (loop, leads) => parts.telemetry.emit("leadership", { loop, leads }));
   return startLoops(
-    [...engineReconcilers(parts.engine), ...sessionReconcilers(parts.engine), ...accountReconcilers(parts.accounts), ...more],
+    [
+      ...engineReconcilers(parts.engine),
+      ...sessionReconcilers(parts.engine),
+      ...mountReconcilers(parts.engine),
+      ...accountReconcilers(parts.accounts),
+      ...more,
+    ],
     {
       hints: parts.engine.hints,
       leadership,

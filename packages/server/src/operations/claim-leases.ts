@@ -17,6 +17,7 @@ import { leaseUndelivered } from "../store/lease.ts";
 import { workerSeen } from "../store/worker.ts";
 import type { EngineContext } from "../engine-context.ts";
 import { grantBuildLeases, grantRunLeases } from "./grant-leases.ts";
+import { grantMountLeases } from "./grant-mount-leases.ts";
 import { readLeases } from "./read-leases.ts";
 import { type Stale, stale, type WorkerActor } from "../worker-actor.ts";
 
@@ -167,6 +168,9 @@ async function serve(context: EngineContext, group: string, line: Line): Promise
   const builders = [...line.waiting].filter((claim) => claim.request.kinds.includes("build") && claim.open.free.slots > 0);
   let granted = false;
   for (const builder of builders) granted = (await serveBuild(context, line, builder)) || granted;
+  // Somebody waits at a terminal.
+  const mounters = [...line.waiting].filter((claim) => claim.request.kinds.includes("mount") && claim.open.free.slots > 0);
+  for (const mounter of mounters) granted = (await serveMount(context, line, mounter)) || granted;
   const runners = [...line.waiting].filter((claim) => claim.request.kinds.includes("run") && claim.open.free.slots > 0);
   if (runners.length === 0) return granted ? "granted" : "nothing";
   const slots = runners.reduce((sum, claim) => sum + claim.open.free.slots, 0);
@@ -199,6 +203,23 @@ async function serveRuns(context: EngineContext, line: Line, claim: Waiting, sha
     );
     if (granted.length === 0) {
       // Somebody else was faster; this claim waits on.
+      line.waiting.add(claim);
+      return false;
+    }
+    claim.answer(granted);
+    return true;
+  } catch (error) {
+    claim.fail(error);
+    return false;
+  }
+}
+
+async function serveMount(context: EngineContext, line: Line, claim: Waiting): Promise<boolean> {
+  if (!line.waiting.delete(claim)) return false;
+  try {
+    const worker = { workerId: claim.worker.workerId, epoch: claim.request.epoch, group: claim.worker.group };
+    const granted = await grantMountLeases(context, worker, claim.open.free);
+    if (granted.length === 0) {
       line.waiting.add(claim);
       return false;
     }

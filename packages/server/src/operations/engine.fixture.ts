@@ -19,6 +19,7 @@ import { signedGrants } from "../blobs/signed-grants.ts";
 import { openPostgresDispatch } from "../dispatch/postgres.ts";
 import { type EngineContext, type EngineHooks, noHooks } from "../engine-context.ts";
 import { openHints } from "../hints.ts";
+import { openLive } from "../live.ts";
 import { generateKeyRing } from "../key-ring.ts";
 import { isRefusal } from "../outcome.ts";
 import { openKeys } from "../secrets.ts";
@@ -43,6 +44,7 @@ export interface Engine {
   context: EngineContext;
   scope: StartScope;
   databaseUrl: string;
+  blobDirectory: string;
   hinted: string[];
   sql<R extends object = Record<string, unknown>>(text: string, values?: unknown[]): Promise<R[]>;
   one<R extends object = Record<string, unknown>>(text: string, values?: unknown[]): Promise<R>;
@@ -90,6 +92,7 @@ export async function openEngine(hooks: Partial<EngineHooks> = {}): Promise<Engi
     context,
     scope,
     databaseUrl: database.url,
+    blobDirectory: directory,
     hinted,
     sql,
     one: async <R extends object>(text: string, values?: unknown[]) => required((await sql<R>(text, values))[0], `No row: ${text}`),
@@ -144,6 +147,7 @@ export async function openEngine(hooks: Partial<EngineHooks> = {}): Promise<Engi
 }
 
 /** As a server has them by default. */
+const mounts = { idleMs: 300_000 };
 const parking = { waitLiveMs: 120_000, timerLiveMs: 5_000, resumeWaitMs: 3_600_000 };
 
 async function openContext(hooks: Partial<EngineHooks>) {
@@ -161,12 +165,14 @@ async function openContext(hooks: Partial<EngineHooks>) {
   const context: EngineContext = {
     db,
     hints: recordedHints,
+    live: openLive(),
     keys,
     dispatch,
     blobs,
     gates,
     hooks: { ...noHooks, ...hooks },
     parking,
+    mounts,
   };
   const install = await ensureLocalInstall({ db, hints, publicUrl: "http://localhost" }, undefined);
   const scope = { orgId: install.orgId, projectId: install.projectId, environmentId: install.environmentId };

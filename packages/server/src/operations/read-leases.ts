@@ -148,7 +148,7 @@ export function artifactRef(row: ArtifactColumns): ArtifactRef {
 }
 
 /** sdk §2.2: without a WORKDIR the image's working directory is /workspace, without a USER the user is root. */
-function imageConfig(config: RunLeaseRow["image_config"]): { env: Record<string, string>; workdir: string; user: string } {
+export function imageConfig(config: RunLeaseRow["image_config"]): { env: Record<string, string>; workdir: string; user: string } {
   return { env: config.env ?? {}, workdir: config.workdir ?? "/workspace", user: config.user ?? "root" };
 }
 

@@ -16,6 +16,7 @@ export async function startAttempt(context: EngineContext, call: RunCall): Promi
     if (run.state === "executing") return { state: "started" };
     if (run.state !== "leased") return { state: "cancelled" };
     await Promise.all([runStart(tx, run, call.attemptId), workspaceMountReady(tx, run.workspace_id, call.leaseId)]);
+    await context.hooks.attemptStarted(tx, context, { workspaceId: run.workspace_id, leaseId: call.leaseId });
     tx.afterCommit(() => announceRun(context, run));
     return { state: "started" };
   });

@@ -131,7 +131,9 @@ const liveRuns = statement<{ id: string; row_limit: number }, { id: string; envi
 );
 const requestUnmount = statement<{ id: string }, { worker_id: string | null }>(
   "workspace_request_unmount",
-  `update workspace_mounts set stop_requested_at = coalesce(stop_requested_at, now()), updated_at = now()
+  `update workspace_mounts m
+      set stop_requested_at = coalesce(stop_requested_at, now()), updated_at = now(),
+          state = case when state = 'requested' then 'unmounted' when exists (select from leases l where l.id = m.lease_id and l.kind = 'mount') then 'unmounting' else state end
     where workspace_id = $id and state in ('requested', 'mounting', 'mounted') returning worker_id`,
 );
 

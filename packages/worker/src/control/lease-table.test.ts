@@ -185,7 +185,13 @@ describe("the channel", () => {
       socket.send(JSON.stringify({ type: "of the future" }));
       socket.send(JSON.stringify({ type: "drain" }));
     };
-    const channel = new Channel({ client, onMessage: (message) => seen.push(message), onOpen: () => (opened += 1) });
+    const channel = new Channel({
+      client,
+      onMessage: (message) => seen.push(message),
+      onBytes: () => undefined,
+      onClose: () => undefined,
+      onOpen: () => (opened += 1),
+    });
     const running = channel.run();
     await until("the first message", () => seen.length === 1);
     expect(seen).toEqual([{ type: "drain" }]);

@@ -18,7 +18,7 @@ import {
   hostFrameBytesMax,
 } from "@helmr/protocol/guest";
 import { IncomingStreams, type StreamSink } from "./incoming-streams.ts";
-import { OutgoingStream } from "./outgoing-stream.ts";
+import { type OutgoingOptions, OutgoingStream } from "./outgoing-stream.ts";
 
 export type LinkEnd = { kind: "ended" } | { kind: "violation"; message: string };
 
@@ -87,6 +87,21 @@ export class GuestLink {
     this.incoming.register(id, sink, from);
   }
 
+  /** As `receiveStream`, of a machine that was taken over: it begins wherever the guest goes on. */
+  resumeStream(id: number, sink: StreamSink): void {
+    this.incoming.register(id, sink, undefined);
+  }
+
+  /** Bytes of streams that nobody has registered go where this says, if anywhere. */
+  onUnknownStream(sinkOf: (id: number) => StreamSink | undefined): void {
+    this.incoming.unknown = sinkOf;
+  }
+
+  /** What still comes on it is dropped. */
+  dropStream(id: number): void {
+    this.incoming.forget(id);
+  }
+
   /** Everything below `offset` is safe here: the guest may forget it. */
   acknowledge(stream: number, offset: number): void {
     this.notify({ type: "stream.ack", stream, offset });
@@ -112,13 +127,17 @@ export class GuestLink {
   }
 
   /** Sends a whole source as host → guest stream `id`, within the guest's window; resolves when the guest has all of it. */
-  async sendStream(id: number, source: AsyncIterable<Uint8Array>): Promise<void> {
-    const stream = new OutgoingStream(id, {
-      write: (parts) => {
-        for (const part of parts) this.channel.write(part);
+  async sendStream(id: number, source: AsyncIterable<Uint8Array>, options: OutgoingOptions = {}): Promise<void> {
+    const stream = new OutgoingStream(
+      id,
+      {
+        write: (parts) => {
+          for (const part of parts) this.channel.write(part);
+        },
+        drained: () => this.drained(),
       },
-      drained: () => this.drained(),
-    });
+      options,
+    );
     this.outgoing.set(id, stream);
     try {
       await stream.send(source);

@@ -8,6 +8,12 @@ export interface StreamWire {
   drained(): Promise<void>;
 }
 
+export interface OutgoingOptions {
+  from?: number;
+  /** The guest has taken everything below this offset. */
+  onTaken?: (offset: number) => void;
+}
+
 /** The guest did not take the stream to its end. */
 export class StreamStopped extends Error {
   override name = "StreamStopped";
@@ -17,14 +23,19 @@ export class StreamStopped extends Error {
 export class OutgoingStream {
   private readonly id: number;
   private readonly wire: StreamWire;
-  private sent = 0;
-  private acked = 0;
+  private readonly onTaken: OutgoingOptions["onTaken"];
+  private sent: number;
+  private acked: number;
   private state: "open" | "stopped" | "failed" = "open";
   private wake: () => void = () => {};
 
-  constructor(id: number, wire: StreamWire) {
+  /** `from`: the guest has everything before it. */
+  constructor(id: number, wire: StreamWire, options: OutgoingOptions = {}) {
     this.id = id;
     this.wire = wire;
+    this.sent = options.from ?? 0;
+    this.acked = this.sent;
+    this.onTaken = options.onTaken;
   }
 
   async send(source: AsyncIterable<Uint8Array>): Promise<void> {
@@ -43,6 +54,7 @@ export class OutgoingStream {
   acknowledge(offset: number): void {
     // Never beyond what was sent, whatever the guest says.
     this.acked = Math.max(this.acked, Math.min(offset, this.sent));
+    this.onTaken?.(this.acked);
     this.wake();
   }
 

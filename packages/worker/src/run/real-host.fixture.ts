@@ -13,6 +13,7 @@ import { EmptyDisks } from "../disks/empty-disks.ts";
 import { runLimits } from "../limits.ts";
 import { GuestNetwork } from "../network/guest-network.ts";
 import { SystemFacts } from "../network/host-facts.ts";
+import { LiveDesk } from "../mount/live-desk.ts";
 import type { Telemetry, WorkerEvents } from "../telemetry.ts";
 import { SparePlan } from "../templates/spare-plan.ts";
 import { TemplateStore } from "../templates/template-store.ts";
@@ -67,6 +68,7 @@ export async function realHost(plane: TestControlPlane): Promise<RealHost> {
     cuts: new CutStore({ artifacts, chunks }),
     checkpoints: await CheckpointCache.open({ directory: at("checkpoints"), bytesMax }),
     architecture: "amd64",
+    live: new LiveDesk(),
     network: new GuestNetwork({ allow: [], services: [], facts: new SystemFacts() }),
     telemetry,
     limits: runLimits,

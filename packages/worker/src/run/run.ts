@@ -37,6 +37,7 @@ import { pause } from "../host/pause.ts";
 import { errorText } from "../telemetry.ts";
 import type { WorkerHost } from "../worker-host.ts";
 import type { Access } from "../workspace/base-store.ts";
+import { LiveWorkspace } from "../mount/live-workspace.ts";
 import { ActiveClock } from "./active-clock.ts";
 import { CancelWatch } from "./cancel-watch.ts";
 import { ProgramCalls } from "./program-calls.ts";
@@ -116,6 +117,9 @@ export class Run {
   private parkAtOnce = false;
   private template: () => Promise<TemplateMemory> = () => unreachable("A run parks with the template that it began with");
   private resumedFrom: RunLease["checkpoint"] | undefined;
+  private live: LiveWorkspace | undefined;
+  /** What should run beside the program, and came before its machine was up. */
+  private beside: Directive[] = [];
 
   constructor(host: WorkerHost, held: HeldLease) {
     assert(held.lease.kind === "run", `Lease ${held.id} is no run lease`);
@@ -194,7 +198,10 @@ export class Run {
     this.clock.stop();
     this.cancel.stop();
     if (decision.by === "unrestored") return "unrestored";
-    if (decision.by === "parked") return concludePark(parts, { before, cut: decision.cut });
+    if (decision.by === "parked") {
+      await this.live?.stop();
+      return concludePark(parts, { before, cut: decision.cut });
+    }
     // Nobody but the decision touches the machine from here on.
     await this.parking?.stop();
     if (decision.by === "lost") {
@@ -202,6 +209,8 @@ export class Run {
       this.host.telemetry("lease.lost", { leaseId: this.held.id, reason: this.held.lossReason ?? "" });
       return "lost";
     }
+    // What runs beside the program ends with it, and says so while the lease is held.
+    await this.live?.stop();
     return concludeRun(parts, { decision, before, cancel: this.cancel.asked });
   }
 
@@ -305,7 +314,7 @@ export class Run {
     const guest = await serveMachine(host, this.plan(), { machine, cleanup });
     const hello = new Promise<HelloMessage>((resolve) => guest.link.on("hello", resolve));
     this.enter({ phase: "running", disks, guest });
-    this.listen(parts, { guest, disks });
+    this.listen(parts, { guest, disks }, hello);
     this.watch(guest);
     this.template = once(async () => {
       const limit = AbortSignal.timeout(host.limits.prepareMs);
@@ -385,10 +394,16 @@ export class Run {
     throw new Decided("The run is decided");
   }
 
-  private listen(parts: RunParts, { guest, disks }: { guest: GuestMachine; disks: MachineDisks }): void {
+  private listen(parts: RunParts, { guest, disks }: { guest: GuestMachine; disks: MachineDisks }, hello?: Promise<HelloMessage>): void {
     const { run } = this.lease;
     const { link } = guest;
     parts.output.attach(link);
+    const onFault = (error: unknown) =>
+      this.host.telemetry("background.failed", { what: `exec beside ${run.id}`, message: errorText(error) });
+    const live = new LiveWorkspace({ desk: this.host.live, held: this.held, link, onFault });
+    if (hello) live.expectAdopted(hello);
+    this.live = live;
+    for (const directive of this.beside.splice(0)) live.direct(directive);
     const calls = new ProgramCalls({
       client: this.host.client,
       held: this.held,
@@ -408,7 +423,7 @@ export class Run {
       disks,
       calls,
       template: () => this.template(),
-      isBusy: () => false,
+      isBusy: () => live.active > 0,
       onParked: (cut) => this.decide({ by: "parked", cut }),
     });
     if (this.parkAtOnce) this.parking.parkSoon();
@@ -443,7 +458,13 @@ export class Run {
       this.parking?.callOff();
       this.cancel.ask(directive, this.state.phase === "running" ? "running" : "not_running");
     } else if (directive.type === "park") this.parkSoon();
+    else if (directive.type === "process") this.besideProgram(directive);
     else if (directive.type === "wait.resolved") this.calls?.resolved(directive.call_id, directive.outcome);
+  }
+
+  private besideProgram(directive: Directive): void {
+    if (this.live) this.live.direct(directive);
+    else this.beside.push(directive);
   }
 
   private decide(decision: Decision): void {

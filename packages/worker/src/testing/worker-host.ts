@@ -10,6 +10,7 @@ import { PackCache } from "../chunks/pack-cache.ts";
 import { tenantKeys } from "../chunks/sealing.ts";
 import { WorkerClient } from "../control/client.ts";
 import { EmptyDisks } from "../disks/empty-disks.ts";
+import { LiveDesk } from "../mount/live-desk.ts";
 import { noNetwork } from "../host/network-peer.ts";
 import { runLimits, type RunLimits } from "../limits.ts";
 import type { Telemetry, WorkerEvents } from "../telemetry.ts";
@@ -69,6 +70,7 @@ export async function testHost(
     cuts: new CutStore({ artifacts, chunks }),
     checkpoints: await CheckpointCache.open({ directory: at("checkpoints"), bytesMax }),
     architecture: "amd64",
+    live: new LiveDesk(),
     network: noNetwork,
     limits: { ...testLimits, ...options.limits },
     leasesDirectory: at("leases"),

@@ -1,6 +1,7 @@
 /**
- * The worker's channel: a WebSocket that only carries "look now" in the direction control plane → worker. Losing it costs latency: every directive comes
- * again with the next renewal. A directive is sent once per connection; a worker that reconnects gets what is wanted now.
+ * The worker's channel, a WebSocket. Down it goes what is wanted now (directives), at once; losing it costs latency, because every directive comes again
+ * with the next renewal. A directive is sent once per connection; a worker that reconnects gets what is wanted now. Beside them it carries the live path
+ * to guests (live-link.ts).
  */
 import type { WebSocket } from "@fastify/websocket";
 import { channelPath, type ChannelMessage } from "@helmr/protocol/worker";
@@ -10,6 +11,7 @@ import { followDirectives, readPush } from "../../operations/worker-directives.t
 import { isRefusal } from "../../outcome.ts";
 import type { WorkerActor } from "../../worker-actor.ts";
 import { sendRefusal } from "../errors.ts";
+import { openLiveConnection } from "./live-link.ts";
 import { workerPrefix, type WorkerRoutes } from "./worker-route.ts";
 
 const pingMs = 20_000;
@@ -73,6 +75,8 @@ function serve(
     }
   }
 
+  const live = openLiveConnection(socket, { context, worker, send, onFault });
+  const unregister = context.live.register(worker.workerId, live.link);
   const unsubscribe = followDirectives(context, worker, () => void look());
   const pings = setInterval(() => {
     if (!answered) return socket.terminate();
@@ -81,10 +85,13 @@ function serve(
     socket.ping();
   }, pingMs).unref();
   socket.on("pong", () => (answered = true));
+  socket.on("message", (data: Buffer, isBinary: boolean) => live.received(data, isBinary));
   socket.on("error", () => undefined);
   socket.on("close", () => {
     clearInterval(pings);
     unsubscribe();
+    unregister();
+    live.close();
   });
   send({ type: "ready" });
   void look();

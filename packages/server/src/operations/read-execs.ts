@@ -1,0 +1,59 @@
+/** Execs and terminals as they are read, and the chunks of their streams (http §13, §14). */
+import { decideRead } from "../domain/bytes.ts";
+import { isEnded, type ProcessKind, type StreamName } from "../domain/exec.ts";
+import { notFound, type Refusal, refuse } from "../outcome.ts";
+import { byteChunkList, byteStreamGet, type ChunkRow, type ExecAddress, execGet, execList, type ExecRow } from "../store/exec.ts";
+import { workspaceGet } from "../store/workspace.ts";
+import type { EngineContext } from "../engine-context.ts";
+import { noWorkspace } from "./delete-workspace.ts";
+
+export type { ChunkRow, ExecAddress, ExecRow };
+
+export const noExec = (kind: ProcessKind): Refusal => notFound(kind === "pty" ? "pty not found" : "exec not found");
+
+export async function readExec({ db }: EngineContext, address: ExecAddress): Promise<ExecRow | Refusal> {
+  return (await execGet(db, address)) ?? noExec(address.kind);
+}
+
+export async function listExecs(
+  { db }: EngineContext,
+  filter: { environmentId: string; workspaceId: string; kind: ProcessKind; state: string | undefined; limit: number },
+): Promise<ExecRow[] | Refusal> {
+  const workspace = await workspaceGet(db, filter.environmentId, filter.workspaceId);
+  return workspace ? execList(db, filter) : noWorkspace();
+}
+
+export interface ChunkPage {
+  chunks: ChunkRow[];
+  /** Behind the last byte that is there. */
+  length: number;
+}
+
+/** From the byte at the cursor on; a cursor before what is kept is an answer of its own. */
+export async function readChunks(
+  { db }: EngineContext,
+  { execId, name }: { execId: string; name: StreamName },
+  page: { cursor: number; limit: number },
+): Promise<ChunkPage | Refusal> {
+  const stream = await byteStreamGet(db, execId, name);
+  if (!stream) return { chunks: [], length: 0 };
+  const read = decideRead(stream, page.cursor);
+  if (read.kind === "expired")
+    return refuse(
+      "workspace_stream_cursor_expired",
+      `bytes before ${read.earliest} are not kept any more: the earliest cursor is ${read.earliest}`,
+    );
+  if (read.offset >= stream.length) return { chunks: [], length: stream.length };
+  const rows = await byteChunkList(db, execId, name, { from: read.offset, limit: page.limit });
+  return { chunks: rows.map((row) => (row.offset_start < read.offset ? cut(row, read.offset) : row)), length: stream.length };
+}
+
+function cut(row: ChunkRow, from: number): ChunkRow {
+  return { ...row, offset_start: from, data: row.data.subarray(from - row.offset_start) };
+}
+
+/** How the exec ended, when it did; asked before its chunks are read, so that none is missed. */
+export async function readEnd({ db }: EngineContext, address: ExecAddress): Promise<{ state: string; error: unknown } | undefined> {
+  const exec = await execGet(db, address);
+  return exec && isEnded(exec.state) ? { state: exec.state, error: exec.error } : undefined;
+}

@@ -1,0 +1,292 @@
+/**
+ * A workspace that is mounted without a run: one machine of this host, from its lease to the captured tree.
+ *
+ *   preparing ──▶ booting ──▶ mounted ──▶ ending ──▶ finished
+ *       └────────────┴───────────┴─ decided: unmounted (asked for, or this worker stops), failed (no machine, or it ended by itself), or lost
+ *
+ * The first decision counts. A lost lease kills the machine and says nothing more. Otherwise what runs is ended, the file system made quiet, the machine
+ * stopped, the tree stored when anything may have been written, and all of it said in one call. The mount does not decide when it is idle; the control
+ * plane does.
+ */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { HelloMessage } from "@helmr/protocol/guest";
+import type { Directive, MountEnd, MountLease, WorkspaceResult } from "@helmr/protocol/worker";
+import { assert } from "../assert.ts";
+import { tenantKeys } from "../chunks/sealing.ts";
+import { GrantedBlobs } from "../control/blob-grants.ts";
+import type { HeldLease } from "../control/held-lease.ts";
+import type { StoredDisk } from "../disks/layered-disk.ts";
+import {
+  acquireTemplate,
+  attachGuest,
+  cleanUp,
+  type GuestMachine,
+  type MachineDisks,
+  type MachinePlan,
+  serveMachine,
+  startMachine,
+} from "../guest/guest-machine.ts";
+import { Cleanup } from "../host/cleanup.ts";
+import { pause } from "../host/pause.ts";
+import { newId } from "../new-id.ts";
+import { exitVerdict } from "../run/run-failure.ts";
+import { type RunJournal, writeJournal } from "../run/run-journal.ts";
+import { errorText } from "../telemetry.ts";
+import type { WorkerHost } from "../worker-host.ts";
+import type { Access } from "../workspace/base-store.ts";
+import { LiveWorkspace } from "./live-workspace.ts";
+import { prepareMountDisks, reopenMountDisks } from "./mount-disks.ts";
+
+type Decision = { by: "lost" } | { by: "end"; end: MountEnd };
+
+const unmounted: Decision = { by: "end", end: { status: "unmounted" } };
+/** A machine that ended says so this soon after its channel. */
+const exitSayMs = 1_000;
+
+class Decided extends Error {
+  override name = "Decided";
+}
+
+export class Mount {
+  private readonly host: WorkerHost;
+  private readonly held: HeldLease;
+  private readonly lease: MountLease;
+  private readonly directory: string;
+  private readonly cleanup = new Cleanup();
+  private readonly stopping = new AbortController();
+  private readonly began = performance.now();
+  private decision: Decision | undefined;
+  private decided: (decision: Decision) => void = () => {};
+  private readonly ended: Promise<Decision>;
+  private disks: MachineDisks | undefined;
+  private guest: GuestMachine | undefined;
+  private live: LiveWorkspace | undefined;
+  private early: Directive[] = [];
+
+  constructor(host: WorkerHost, held: HeldLease) {
+    assert(held.lease.kind === "mount", `Lease ${held.id} is no mount lease`);
+    this.host = host;
+    this.held = held;
+    this.lease = held.lease;
+    this.directory = join(host.leasesDirectory, held.id);
+    this.ended = new Promise((resolve) => {
+      this.decided = resolve;
+    });
+  }
+
+  /** This worker ends: what was done is kept. */
+  interrupt(_message: string): void {
+    this.decide(unmounted);
+  }
+
+  /** Runs to the end and cleans up. `journal`: the machine runs already. Never rejects. */
+  async execute(journal?: RunJournal): Promise<void> {
+    this.held.lost.addEventListener("abort", () => this.decide({ by: "lost" }), { once: true });
+    this.held.onDirective((directive) => this.direct(directive));
+    let state = "lost";
+    try {
+      state = await this.work(journal);
+    } catch (error) {
+      state = "failed";
+      this.host.telemetry("background.failed", { what: `mount ${this.lease.workspace.mount_id}`, message: errorText(error) });
+    } finally {
+      await cleanUp(this.host, this.cleanup, `mount ${this.lease.workspace.mount_id}`);
+    }
+    this.host.telemetry("lease.finished", { leaseId: this.held.id, state, ms: Math.round(performance.now() - this.began) });
+  }
+
+  private async work(journal: RunJournal | undefined): Promise<string> {
+    await mkdir(this.directory, { recursive: true, mode: 0o711 });
+    await this.cleanup.add("lease directory", () => rm(this.directory, { recursive: true, force: true }));
+    try {
+      if (journal === undefined) await this.start();
+      else await this.takeOver(journal);
+    } catch (error) {
+      if (!(error instanceof Decided)) this.fail("machine_failed", errorText(error));
+    }
+    const decision = await this.ended;
+    if (decision.by === "lost") {
+      this.host.telemetry("lease.lost", { leaseId: this.held.id, reason: this.held.lossReason ?? "" });
+      return "lost";
+    }
+    return this.conclude(decision.end);
+  }
+
+  private async start(): Promise<void> {
+    const { host, lease, directory, cleanup } = this;
+    const signal = AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]);
+    const access = this.access(signal);
+    const template = await acquireTemplate(host, lease, { access, cleanup, onWait: () => {} });
+    const disks = await prepareMountDisks(host, lease, { directory, access, cleanup });
+    this.disks = disks;
+    this.check();
+    const guest = await startMachine(host, this.plan(), { template, disks, cleanup, signal });
+    this.guest = guest;
+    this.check();
+    host.spares.used(template.again());
+    this.watch(guest);
+    await attachGuest(host, this.plan(), { link: guest.link, disks });
+    this.check();
+    this.serve(guest);
+    await this.journal(guest, disks);
+    await this.ready();
+  }
+
+  private async takeOver(journal: RunJournal): Promise<void> {
+    const { host, held, lease, cleanup } = this;
+    const access = this.access(AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]));
+    this.disks = await reopenMountDisks(host, lease, { directory: this.directory, journal, access, cleanup });
+    const machine = await host.driver.adopt(journal.machine);
+    if (machine === "gone") return this.fail("monitor_died", "its worker had ended before");
+    const guest = await serveMachine(host, this.plan(), { machine, cleanup });
+    this.guest = guest;
+    const hello = new Promise<HelloMessage>((resolve) => guest.link.on("hello", resolve));
+    this.serve(guest, hello);
+    this.watch(guest);
+    held.onExtended(() => guest.link.notify({ type: "lease.extend", leaseMs: held.leftMs() }));
+    await machine.resume();
+    const said = await Promise.race([hello, pause(host.limits.attachMs), this.ended]);
+    this.check();
+    if (said === undefined || !("state" in said))
+      return this.fail("guest_silent", "The guest did not announce itself to the worker that took it over");
+    guest.link.notify({ type: "lease.extend", leaseMs: held.leftMs() });
+    return this.ready();
+  }
+
+  private serve(guest: GuestMachine, hello?: Promise<HelloMessage>): void {
+    const { host, held } = this;
+    const onFault = (error: unknown) => host.telemetry("background.failed", { what: `exec in ${held.id}`, message: errorText(error) });
+    const live = new LiveWorkspace({ desk: host.live, held, link: guest.link, onFault });
+    if (hello) live.expectAdopted(hello);
+    guest.link.on("fenced", () => this.fail("guest_fenced", "The guest stopped because its lease was not extended in time"));
+    this.live = live;
+    for (const directive of this.early) live.direct(directive);
+    this.early = [];
+  }
+
+  private async ready(): Promise<void> {
+    const { host, held, lease } = this;
+    const options = { id: lease.workspace.mount_id, deadline: held.deadline, signal: this.stopping.signal };
+    const answer = await host.client.call("mountReady", held.fenced, options);
+    this.check();
+    if (answer.kind === "stale") held.lose("stale");
+    else if (answer.kind === "ok" && answer.value.state === "unmounting") this.decide(unmounted);
+    else if (answer.kind !== "ok") this.fail("ready_refused", JSON.stringify(answer));
+  }
+
+  private watch(guest: GuestMachine): void {
+    void guest.machine.exited.then((exit) => {
+      const verdict = exitVerdict(exit);
+      this.fail(verdict.kind, "message" in verdict ? verdict.message : verdict.kind);
+    });
+    void guest.link.closed.then(async (end) => {
+      if (end.kind === "violation") return this.fail("guest_violation", end.message);
+      await Promise.race([guest.machine.exited, pause(exitSayMs)]);
+      return this.fail("guest_died", "its channel was closed");
+    });
+  }
+
+  private direct(directive: Directive): void {
+    if (directive.type === "unmount" || directive.type === "cancel") this.decide(unmounted);
+    else if (this.live) this.live.direct(directive);
+    else this.early.push(directive);
+  }
+
+  private async conclude(end: MountEnd): Promise<string> {
+    const { host, held, lease, guest, disks, live } = this;
+    await live?.stop();
+    if (guest !== undefined && end.status === "unmounted") {
+      // What the guest had flushed is there all the same.
+      await guest.link.request({ type: "sync", freeze: true }, host.limits.syncMs).catch(() => undefined);
+    }
+    await guest?.machine.stop().catch((error: unknown) => {
+      host.telemetry("background.failed", { what: "stopping a machine", message: errorText(error) });
+    });
+    const dirty = disks !== undefined && live?.written === true;
+    const captured = dirty ? await this.capture(disks) : { result: { status: "unchanged" as const }, stored: undefined };
+    if (held.lost.aborted) return "lost";
+    const said = (workspace: WorkspaceResult) =>
+      host.client.call(
+        "mountEnded",
+        { ...held.fenced, end, workspace },
+        { id: lease.workspace.mount_id, deadline: held.deadline, signal: held.lost },
+      );
+    let answer = await said(captured.result);
+    if (answer.kind === "refused" && captured.stored !== undefined) {
+      host.telemetry("background.failed", { what: `end of mount ${lease.workspace.mount_id}`, message: answer.message });
+      answer = await said({ status: "capture_failed", message: answer.message.slice(0, 4096) });
+      captured.stored = undefined;
+    }
+    if (answer.kind === "stale") held.lose("stale");
+    await this.settle(answer.kind === "ok" ? captured.stored : undefined);
+    return answer.kind === "ok" ? answer.value.state : answer.kind;
+  }
+
+  private async capture(disks: MachineDisks): Promise<{ result: WorkspaceResult; stored: StoredDisk | undefined }> {
+    const { host, held } = this;
+    const began = performance.now();
+    try {
+      const access = this.access(AbortSignal.any([held.lost, AbortSignal.timeout(host.limits.captureMs)]));
+      const stored = await disks.workspace.store(host.artifacts, access);
+      const { sizeBytes, entryCount } = stored.tree;
+      host.telemetry("run.capture", { leaseId: held.id, ms: Math.round(performance.now() - began), newBytes: stored.newBytes, sizeBytes });
+      const version = { version_id: newId(), artifact: stored.artifact, size_bytes: sizeBytes, entry_count: entryCount };
+      return { result: { status: "captured", ...version }, stored };
+    } catch (error) {
+      return {
+        result: { status: "capture_failed", message: `The workspace could not be stored: ${errorText(error)}`.slice(0, 4096) },
+        stored: undefined,
+      };
+    }
+  }
+
+  /** The captured version becomes a local base, so that the next mount on this host fetches nothing. */
+  private async settle(stored: StoredDisk | undefined): Promise<void> {
+    const { host, disks, lease } = this;
+    if (disks === undefined) return;
+    await this.cleanup.add("workspace disk", () => disks.workspace.release());
+    if (stored === undefined) return;
+    const { orgId } = tenantKeys(lease.storage);
+    try {
+      const advancing = disks.workspace.advance(host.bases, orgId, stored);
+      await host.artifacts.learn(orgId, stored.manifest);
+      await advancing;
+    } catch (error) {
+      host.telemetry("background.failed", { what: "local base of a workspace", message: errorText(error) });
+    }
+  }
+
+  private decide(decision: Decision): void {
+    if (this.decision !== undefined) return;
+    this.decision = decision;
+    this.stopping.abort();
+    this.decided(decision);
+  }
+
+  private fail(reason: string, message: string): void {
+    this.decide({ by: "end", end: { status: "failed", reason: reason.slice(0, 64), message: message.slice(0, 4096) } });
+  }
+
+  private check(): void {
+    if (this.decision !== undefined) throw new Decided("The mount is decided");
+  }
+
+  private access(signal: AbortSignal): Access {
+    const { host, held, lease } = this;
+    const blobs = new GrantedBlobs(host.client, { leaseId: held.id, fence: lease.fence, deadline: held.deadline });
+    return { keys: tenantKeys(lease.storage), blobs, signal };
+  }
+
+  private plan(): MachinePlan {
+    const { held, directory, lease } = this;
+    const { image, network, workspace } = lease;
+    return { held, directory, image, network, hostname: `ws-${workspace.workspace_id.slice(-12)}`, workspacePath: workspace.mount_path };
+  }
+
+  private async journal(guest: GuestMachine, disks: MachineDisks): Promise<void> {
+    const { held, lease } = this;
+    const workspace = { sizeBytes: disks.workspace.sizeBytes };
+    await writeJournal(this.directory, { leaseId: held.id, fence: lease.fence, machine: guest.machine.handle, workspace });
+  }
+}
