@@ -68,13 +68,19 @@ interface Axe {
 
 let axeSource: Promise<string> | undefined;
 
-/** What axe finds wrong with the page as it stands: rules of WCAG 2 up to AA, with the elements that break them. */
-export async function violationsOf(page: Page): Promise<string[]> {
+/** What axe finds wrong with the page as it stands: rules of WCAG 2 up to AA (or only some), with the elements that break them. */
+export async function violationsOf(page: Page, { rules }: { rules?: string[] } = {}): Promise<string[]> {
   axeSource ??= readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
   // Evaluated, not added as a script: the page's policy stays as it is.
   await page.evaluate(await axeSource);
-  const { violations } = await page.evaluate(() =>
-    (globalThis as unknown as Axe).axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], resultTypes: ["violations"] }),
+  const { violations } = await page.evaluate(
+    async (runOnly) => {
+      // Colours in the middle of a change are nobody's choice.
+      const changing = document.getAnimations().filter(({ effect }) => effect?.getComputedTiming().iterations !== Infinity);
+      await Promise.allSettled(changing.map(({ finished }) => finished));
+      return (globalThis as unknown as Axe).axe.run({ runOnly, resultTypes: ["violations"] });
+    },
+    rules ?? ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"],
   );
   return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target.join(" ")} ${node.failureSummary ?? ""}`));
 }

@@ -2,6 +2,7 @@
 import { captured, fakeWorker, tarOf, upload } from "@helmr/test/platform";
 import type { Page } from "playwright-core";
 import { asUser } from "./console-browser.ts";
+import { type FilledWorkspace, fillWorkspace } from "./console-trees.ts";
 import type { ConsolePlane } from "./console-plane.ts";
 
 export interface Demo {
@@ -10,7 +11,7 @@ export interface Demo {
   sessions: Record<"approval" | "conversation" | "cancelled", string>;
   deployments: Record<"failed", string>;
   tokenId: string;
-  workspaceId: string;
+  filled: FilledWorkspace;
   stop(): void;
 }
 
@@ -20,6 +21,7 @@ export async function playDemo(plane: ConsolePlane, page: Page): Promise<Demo> {
   const renewals = setInterval(() => void plane.worker.renew().catch(() => undefined), renewMs);
   const failed = await failedDeployment(plane);
   await settings(plane, page);
+  const filled = await fillWorkspace(plane);
   const succeeded = await report(plane);
   const failedRun = await brokenImport(plane);
   const live = await liveReview(plane);
@@ -34,7 +36,7 @@ export async function playDemo(plane: ConsolePlane, page: Page): Promise<Demo> {
     sessions: { approval: approval.sessionId, conversation: conversation.sessionId, cancelled: cancelled.session.id },
     deployments: { failed },
     tokenId: approval.tokenId,
-    workspaceId: succeeded.workspaceId,
+    filled,
     stop: () => clearInterval(renewals),
   };
 }
@@ -57,13 +59,11 @@ async function report(plane: ConsolePlane) {
     { kind: "metadata", operation: { op: "patch", value: { step: "done", regions: 3, total_eur: 48_210.5 } }, age_ms: 0 },
   ]);
   await program.run.log("stdout", "report written to reports/2026-06-05.md\n");
-  const { id } = (await plane.get(`/api/sessions/${program.sessionId}`)).json;
   await program.run.complete(
     { status: "succeeded", exit_code: 0, output: { value: { report: "reports/2026-06-05.md", orders: 1_204, total_eur: 48_210.5 } } },
     { workspace: captured(program.run.lease.run.org_id), activeMs: 5_400 },
   );
-  const { workspace_id: workspaceId } = (await plane.get(`/api/sessions/${id}`)).json as { workspace_id: string };
-  return { ...program, workspaceId };
+  return program;
 }
 
 /** Three attempts, each with its own trace; the run is failed afterwards. */

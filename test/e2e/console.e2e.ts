@@ -6,6 +6,7 @@ import type { Locator } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { until } from "@helmr/test/services";
 import { type ConsoleBrowser, openConsoleBrowser, violationsOf } from "./console-browser.ts";
+import { type FilledWorkspace, fillWorkspace } from "./console-trees.ts";
 import { openCuttableConnection } from "./cuttable-connection.ts";
 import { buildConsole, type ConsolePlane, openConsolePlane } from "./console-plane.ts";
 
@@ -296,6 +297,46 @@ describe("schedules and workspaces", () => {
   });
 });
 
+describe("the files of a workspace", () => {
+  let filled: FilledWorkspace;
+  beforeAll(async () => {
+    filled = await fillWorkspace(plane);
+  });
+
+  test("are listed, read and downloaded without a machine", async () => {
+    await open(`/workspaces/${filled.workspaceId}`);
+    const files = page().getByRole("list", { name: "Files" });
+    await files.getByRole("link", { name: /reports/ }).click();
+    await shown(files.getByText("2026-06-05.md"));
+    await files.getByRole("link", { name: /2026-06-04.md/ }).click();
+    await shown(page().getByRole("region", { name: "Content" }).getByText("| emea | 391 |"));
+    const [download] = await Promise.all([page().waitForEvent("download"), page().getByRole("link", { name: "Download" }).click()]);
+    expect(download.suggestedFilename()).toBe("2026-06-04.md");
+    await page().goBack();
+    await page().getByRole("navigation", { name: "Folder" }).getByRole("link", { name: "workspace" }).click();
+    await shown(files.getByText("README.md"));
+  });
+
+  test("are compared between versions, line by line; an old version becomes the current one, or another workspace", async () => {
+    const [, first = "", second = ""] = filled.versions;
+    await open(`/workspaces/${filled.workspaceId}?tab=versions`);
+    await row(second.slice(-8)).getByRole("link", { name: "Compare" }).click();
+    const comparison = page().getByRole("region", { name: "Comparison" });
+    await shown(comparison.getByText("reports/2026-06-05.md"));
+    await shown(comparison.getByRole("listitem").filter({ hasText: "reports/2026-06-03.md" }).getByRole("img", { name: "removed" }));
+    await comparison.getByRole("link", { name: "src/format.ts" }).click();
+    await shown(comparison.getByRole("row").filter({ hasText: "export const none" }).getByText("+"));
+    await button(`Restore version ${first.slice(-8)}`).click();
+    await confirmWith("Restore version");
+    await shown(notice("The version is current again"));
+    await button(`New workspace from version ${first.slice(-8)}`).click();
+    await dialog().getByLabel("External id").fill("reports-again");
+    await button("Create workspace", dialog()).click();
+    await shown(heading("reports-again"));
+    await shown(page().getByRole("list", { name: "Files" }).getByText("latest.md"));
+  });
+});
+
 describe("finding the way", () => {
   test("the palette and the keys lead to pages, tasks and ids", async () => {
     const { run } = await plane.start({ task_id: "review-pull-request" });
@@ -374,16 +415,21 @@ describe("finding the way", () => {
 });
 
 describe("for everybody", () => {
-  test.each(["light", "dark"] as const)("no page has an unlabelled control, a wrong role or unreadable text in %s", async (scheme) => {
+  test("no page has an unlabelled control, a wrong role, or text that is hard to read in light or dark", async () => {
     const { runId, sessionId } = await plane.play("nightly-report");
-    await page().evaluate((theme) => localStorage.setItem("helmr-theme", theme), scheme);
+    const { workspace_id: workspaceId } = (await plane.get(`/api/sessions/${sessionId}`)).json;
     const all = ["", "/sessions", `/sessions/${sessionId}`, "/runs?status=all", `/runs/${runId}`, "/tokens", "/schedules", "/tasks"];
+    const parts = ["", "?tab=versions", "?tab=commands", "?tab=terminal", "?tab=ports"].map((tab) => `/workspaces/${workspaceId}${tab}`);
     const rest = ["/tasks/nightly-report", "/sandboxes", "/deployments", "/workspaces", "/secrets", "/api-keys", "/members", "/settings"];
-    for (const path of [...all, ...rest]) {
+    for (const path of [...all, ...parts, ...rest]) {
+      await page().emulateMedia({ colorScheme: "light" });
       await open(path);
+      await page().evaluate(() => delete document.documentElement.dataset["theme"]);
       await shown(page().getByRole("heading", { level: 1 }));
       await page().waitForFunction(() => document.querySelector('[aria-label="Loading"]') === null);
-      expect(await violationsOf(page()), `${path} in ${scheme}`).toEqual([]);
+      expect(await violationsOf(page()), path).toEqual([]);
+      await page().emulateMedia({ colorScheme: "dark" });
+      expect(await violationsOf(page(), { rules: ["color-contrast"] }), `${path} in the dark`).toEqual([]);
     }
     await plane.post(`/api/sessions/${sessionId}/cancel`);
   });

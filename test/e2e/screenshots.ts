@@ -21,6 +21,7 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 
 function shotsOf(scope: string, demo: Demo): Shot[] {
   const at = (path: string) => `${scope}${path}`;
+  const workspace = `/workspaces/${demo.filled.workspaceId}`;
   const button = (name: string) => (page: Page) => page.getByRole("button", { name, exact: true }).first().click();
   return [
     { name: "overview", path: at("") },
@@ -48,8 +49,14 @@ function shotsOf(scope: string, demo: Demo): Shot[] {
     { name: "deployments", path: at("/deployments") },
     { name: "deployment-failed", path: at(`/deployments/${demo.deployments.failed}`) },
     { name: "workspaces", path: at("/workspaces") },
-    { name: "workspace", path: at(`/workspaces/${demo.workspaceId}`) },
-    { name: "workspace-versions", path: at(`/workspaces/${demo.workspaceId}?tab=versions`) },
+    { name: "workspace", path: at(workspace) },
+    { name: "workspace-file", path: at(`${workspace}?file=src/regions.ts`) },
+    { name: "workspace-versions", path: at(`${workspace}?tab=versions`) },
+    { name: "workspace-compare", path: at(`${workspace}?tab=versions&compare=${demo.filled.versions.at(-1)}`) },
+    { name: "workspace-diff", path: at(`${workspace}?tab=versions&compare=${demo.filled.versions.at(-1)}&file=src/format.ts`) },
+    { name: "workspace-commands", path: at(`${workspace}?tab=commands`) },
+    { name: "workspace-terminal", path: at(`${workspace}?tab=terminal`) },
+    { name: "workspace-ports", path: at(`${workspace}?tab=ports`) },
     { name: "secrets", path: at("/secrets") },
     { name: "secret-new", path: at("/secrets"), act: button("New secret") },
     { name: "api-keys", path: at("/api-keys") },

@@ -203,6 +203,42 @@ export const versionsQuery = (scope: Scope, workspaceId: string) =>
     refetchInterval: every(calmMs),
   });
 
+export interface Comparison {
+  from: string | undefined;
+  to: string;
+}
+
+/** Both sides are versions, which never change: what was read once stays true. */
+export const versionDiffQuery = (scope: Scope, workspaceId: string, { from, to }: Comparison) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "workspace-diff", workspaceId, from, to],
+    queryFn: ({ signal }) => call("versions.diff", { scope, params: { id: workspaceId }, query: { from, to, limit: 500 }, signal }),
+    staleTime: Infinity,
+    retry: false,
+  });
+
+export const fileDiffQuery = (scope: Scope, workspaceId: string, { from, to, path }: Comparison & { path: string }) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "workspace-diff", workspaceId, from, to, path],
+    queryFn: ({ signal }) => call("versions.fileDiff", { scope, params: { id: workspaceId }, query: { from, to, path }, signal }),
+    staleTime: Infinity,
+    retry: false,
+  });
+
+export const execsQuery = (scope: Scope, workspaceId: string) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "workspace", workspaceId, "execs"],
+    queryFn: async ({ signal }) => (await call("execs.list", { scope, params: { id: workspaceId }, signal })).execs,
+    refetchInterval: every(liveMs),
+  });
+
+export const ptysQuery = (scope: Scope, workspaceId: string) =>
+  queryOptions({
+    queryKey: [...scopeKey(scope), "workspace", workspaceId, "ptys"],
+    queryFn: async ({ signal }) => (await call("ptys.list", { scope, params: { id: workspaceId }, signal })).ptys,
+    refetchInterval: every(liveMs),
+  });
+
 export interface FileRead {
   workspaceId: string;
   path: string;

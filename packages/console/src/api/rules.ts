@@ -2,7 +2,7 @@
  * Which action a state allows, and why not. Buttons are disabled with the sentence instead of hidden. The server decides; these are its rules
  * (http §4.4, §6, §7.3, §8, §9.3, §11) said early.
  */
-import type { ApiKey, Deployment, Run, Schedule, Session, Token, Workspace } from "@helmr/protocol/api";
+import type { ApiKey, Deployment, Exec, Pty, Run, Schedule, Session, Token, Workspace, WorkspaceVersion } from "@helmr/protocol/api";
 
 /** A sentence, or undefined when it is allowed. */
 export type Against = string | undefined;
@@ -53,6 +53,30 @@ export const workspaceRule = {
     return state === "active" || state === "recovery_required" ? undefined : `The workspace is ${state}`;
   },
 } as const;
+
+export const versionRule = {
+  restore({ state, id }: WorkspaceVersion, currentId: string | undefined): Against {
+    if (id === currentId) return "It is the current version";
+    return state === "ready" ? undefined : `The version is ${state.replaceAll("_", " ")}`;
+  },
+  fork({ state }: WorkspaceVersion): Against {
+    return state === "ready" ? undefined : `The version is ${state.replaceAll("_", " ")}`;
+  },
+} as const;
+
+export const execRule = {
+  signal({ state }: Exec): Against {
+    return state === "running" ? undefined : isExecOver({ state }) ? `It has ended: ${state}` : "It has not begun";
+  },
+} as const;
+
+export function isExecOver({ state }: Pick<Exec, "state">): boolean {
+  return state === "exited" || state === "terminated" || state === "lost" || state === "failed";
+}
+
+export function isPtyOver({ state }: Pick<Pty, "state">): boolean {
+  return state === "closed" || state === "lost" || state === "failed";
+}
 
 export const apiKeyRule = {
   revoke({ status }: ApiKey): Against {

@@ -25,9 +25,11 @@ export interface LogViewerProps {
   /** Shown where there are no lines. */
   emptyText: string;
   fileName: string;
+  /** Those that there can be. */
+  streams?: readonly LogRecord["stream"][];
 }
 
-export function LogViewer({ buffer, live, loading, emptyText, fileName }: LogViewerProps) {
+export function LogViewer({ buffer, live, loading, emptyText, fileName, streams: possible = allStreams }: LogViewerProps) {
   const { q: text = "", streams: chosen = "" } = useQueryText();
   const version = useSyncExternalStore(buffer.subscribe, () => buffer.version);
   const streams = useMemo(
@@ -41,7 +43,7 @@ export function LogViewer({ buffer, live, loading, emptyText, fileName }: LogVie
     <div className="flex min-h-0 flex-col">
       <div className="flex flex-wrap items-center gap-2 border-b border-line px-2.5 py-1.5">
         <SearchBox found={text === "" ? undefined : indexes.length} />
-        <StreamFilter streams={streams} />
+        <StreamFilter possible={possible} streams={streams} />
         <div className="ml-auto flex items-center gap-1">
           <span className="mr-1 text-xs text-muted tabular-nums" role="status">
             {buffer.lines.length.toLocaleString()} {buffer.lines.length === 1 ? "line" : "lines"}
@@ -105,15 +107,15 @@ function SearchBox({ found }: { found: number | undefined }) {
   );
 }
 
-function StreamFilter({ streams }: { streams: ReadonlySet<LogRecord["stream"]> }) {
+function StreamFilter({ possible, streams }: { possible: readonly LogRecord["stream"][]; streams: ReadonlySet<LogRecord["stream"]> }) {
   const setQuery = useSetQueryText();
   const toggle = (name: LogRecord["stream"]) => {
-    const next = allStreams.filter((other) => (other === name ? !streams.has(other) : streams.has(other)));
-    setQuery({ streams: next.length === allStreams.length || next.length === 0 ? "" : next.join(" ") });
+    const next = possible.filter((other) => (other === name ? !streams.has(other) : streams.has(other)));
+    setQuery({ streams: next.length === possible.length || next.length === 0 ? "" : next.join(" ") });
   };
   return (
     <div role="group" aria-label="Streams" className="flex overflow-hidden rounded-md border border-line-strong">
-      {allStreams.map((name) => (
+      {possible.map((name) => (
         <button
           key={name}
           type="button"

@@ -1,29 +1,29 @@
-import type { Workspace, WorkspaceVersion } from "@helmr/protocol/api";
+import type { Workspace } from "@helmr/protocol/api";
 import { useQuery } from "@tanstack/react-query";
 import { Square, Trash2 } from "lucide-react";
 import { call } from "../api/call.ts";
 import { versionsQuery, workspaceQuery } from "../api/queries.ts";
 import { workspaceRule } from "../api/rules.ts";
 import { type Scope, scopeKey } from "../api/scope.ts";
+import { ExecPanel } from "../components/exec-panel.tsx";
 import { FileBrowser } from "../components/file-browser.tsx";
 import { IdText, shortId } from "../components/id-text.tsx";
 import { JsonTree } from "../components/json-tree.tsx";
 import { EmptyState, ListState, PageState } from "../components/list-states.tsx";
 import { PageHeader } from "../components/page-header.tsx";
+import { PortPanel } from "../components/port-panel.tsx";
 import { RelativeTime } from "../components/relative-time.tsx";
 import { StatusBadge } from "../components/status-badge.tsx";
+import { TerminalPanel } from "../components/terminal-panel.tsx";
+import { VersionTable } from "../components/version-table.tsx";
 import { useAction } from "../hooks/use-action.ts";
 import { useReasonAgainst } from "../hooks/use-me.ts";
 import { useQueryText } from "../hooks/use-query-text.ts";
 import { useParam, useScope } from "../hooks/use-scope.ts";
-import { AppLink } from "../ui/app-link.tsx";
-import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
 import { Card, Facts } from "../ui/card.tsx";
 import { useConfirm } from "../ui/confirm.tsx";
-import { type Column, Table } from "../ui/table.tsx";
 import { Tabs } from "../ui/tabs.tsx";
-import { bytesText } from "../util/bytes.ts";
 import { paths } from "../util/paths.ts";
 
 export function WorkspacePage() {
@@ -57,14 +57,23 @@ function LoadedWorkspace({ scope, workspace }: { scope: Scope; workspace: Worksp
           tabs={[
             { key: "files", label: "Files" },
             { key: "versions", label: "Versions", count: versions.data?.length },
+            { key: "commands", label: "Commands" },
+            { key: "terminal", label: "Terminal" },
+            { key: "ports", label: "Ports" },
           ]}
         />
       </div>
       <Card flush className="rounded-t-none border-t-0">
         {tab === "versions" ? (
           <ListState query={versions} empty={<EmptyState title="No version yet" />}>
-            {(items) => <VersionTable workspace={workspace} versions={items} />}
+            {(items) => <VersionTable scope={scope} workspace={workspace} versions={items} />}
           </ListState>
+        ) : tab === "commands" ? (
+          <ExecPanel scope={scope} workspaceId={workspace.id} />
+        ) : tab === "terminal" ? (
+          <TerminalPanel scope={scope} workspaceId={workspace.id} />
+        ) : tab === "ports" ? (
+          <PortPanel scope={scope} workspaceId={workspace.id} />
         ) : (
           <FileBrowser scope={scope} workspace={workspace} />
         )}
@@ -134,44 +143,5 @@ function WorkspaceActions({ scope, workspace }: { scope: Scope; workspace: Works
         Delete
       </Button>
     </>
-  );
-}
-
-function VersionTable({ workspace, versions }: { workspace: Workspace; versions: readonly WorkspaceVersion[] }) {
-  const columns: readonly Column<WorkspaceVersion>[] = [
-    {
-      key: "id",
-      title: "Version",
-      render: ({ id }) => (
-        <span className="inline-flex items-center gap-2">
-          <IdText id={id} />
-          {id === workspace.current_version_id ? <Badge tone="good">current</Badge> : null}
-        </span>
-      ),
-    },
-    { key: "state", title: "State", from: "sm", render: ({ state }) => <StatusBadge of="version" status={state} /> },
-    { key: "kind", title: "Kind", from: "md", render: ({ kind }) => kind },
-    { key: "message", title: "", from: "md", grow: true, render: ({ message }) => <span className="text-muted">{message}</span> },
-    { key: "files", title: "Files", from: "sm", align: "right", render: ({ artifact_entry_count: count }) => count.toLocaleString() },
-    { key: "size", title: "Size", align: "right", render: ({ size_bytes: size }) => bytesText(size) },
-    { key: "at", title: "Made", align: "right", render: (version) => <RelativeTime at={version.created_at} /> },
-  ];
-  return (
-    <Table
-      label="Versions"
-      rows={versions}
-      columns={columns}
-      keyOf={({ id }) => id}
-      actions={({ id, state }) =>
-        state === "ready" ? (
-          <AppLink
-            search={(before) => ({ ...before, tab: "", version: id, source: "", path: "", file: "" })}
-            className="rounded-md px-2 py-1 text-xs text-accent hover:bg-hover"
-          >
-            Browse
-          </AppLink>
-        ) : null
-      }
-    />
   );
 }

@@ -7,7 +7,7 @@ import { inputClasses } from "./field.tsx";
 /** The answer with the least effect has the focus. */
 export function ConfirmDialog({ question, onAnswer }: { question: Question; onAnswer: (yes: boolean) => void }) {
   const [typed, setTyped] = useState("");
-  const { title, detail, action, typed: wanted } = question;
+  const { title, detail, action, keep = "Keep it", typed: wanted } = question;
   return (
     <Radix.Root open onOpenChange={(open) => !open && onAnswer(false)}>
       <Radix.Portal>
@@ -29,7 +29,7 @@ export function ConfirmDialog({ question, onAnswer }: { question: Question; onAn
             </label>
           )}
           <div className="mt-4 flex justify-end gap-2">
-            <Radix.Cancel className={buttonClasses()}>Keep it</Radix.Cancel>
+            <Radix.Cancel className={buttonClasses()}>{keep}</Radix.Cancel>
             <Radix.Action
               className={buttonClasses("danger")}
               disabled={wanted !== undefined && typed !== wanted}

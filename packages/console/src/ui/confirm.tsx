@@ -5,6 +5,8 @@ export interface Question {
   title: string;
   detail: ReactNode;
   action: string;
+  /** The other answer, where "Keep it" says nothing. */
+  keep?: string;
   /** Must be typed first: for what deletes much. */
   typed?: string;
 }
