@@ -141,7 +141,8 @@ describe.each(Object.entries(stores))("the %s store", (_name, open) => {
       for await (const blob of store.list(prefix)) found.push(blob);
       return found;
     };
-    expect(await listed()).toEqual([{ key: name, sizeBytes: 0 }]);
+    expect(await listed()).toEqual([{ key: name, sizeBytes: 0, storedAtMs: expect.any(Number) }]);
+    expect(Math.abs((await listed())[0]!.storedAtMs - Date.now())).toBeLessThan(600_000);
     expect(await store.delete(name)).toBe(true);
     expect(await listed()).toEqual([]);
   });

@@ -11,7 +11,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { assert } from "../assert.ts";
 import { isSafeKey } from "./keys.ts";
-import { type BlobInfo, type BlobStore, BlobStoreError, type PutOptions, type PutResult } from "./port.ts";
+import { type BlobInfo, type BlobStore, BlobStoreError, type ListedBlob, type PutOptions, type PutResult } from "./port.ts";
 import type { SignedGrants } from "./signed-grants.ts";
 
 const temporaryDirectory = ".incoming";
@@ -132,7 +132,7 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-async function* listFiles(directory: string, prefix: string): AsyncIterable<BlobInfo> {
+async function* listFiles(directory: string, prefix: string): AsyncIterable<ListedBlob> {
   const start = join(directory, ...prefix.split("/").slice(0, -1));
   const entries = await readdir(start, { withFileTypes: true }).catch(onlyMissing);
   if (!entries) return;
@@ -142,7 +142,7 @@ async function* listFiles(directory: string, prefix: string): AsyncIterable<Blob
     const key = relative(directory, path).split(sep).join("/");
     if (!key.startsWith(prefix) || key.startsWith(`${temporaryDirectory}/`)) continue;
     const found = await stat(path).catch(onlyMissing);
-    if (found) yield { key, sizeBytes: found.size };
+    if (found) yield { key, sizeBytes: found.size, storedAtMs: found.mtimeMs };
   }
 }
 

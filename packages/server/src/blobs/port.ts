@@ -12,6 +12,11 @@ export interface BlobInfo {
   sizeBytes: number;
 }
 
+export interface ListedBlob extends BlobInfo {
+  /** By the store's clock. */
+  storedAtMs: number;
+}
+
 export type PutResult =
   | { outcome: "stored"; sizeBytes: number }
   | { outcome: "exists"; sizeBytes: number }
@@ -45,7 +50,7 @@ export interface BlobStore {
   /** True when there was one. */
   delete(key: string): Promise<boolean>;
   /** Every object below a prefix, in pages; the order is the store's. */
-  list(prefix: string): AsyncIterable<BlobInfo>;
+  list(prefix: string): AsyncIterable<ListedBlob>;
   /** A URL that allows one method on one object for a while, to whoever has it. */
   grant(method: "GET" | "PUT", key: string, options: { ttlMs: number; sizeBytes?: number }): Promise<BlobGrant>;
 }

@@ -33,7 +33,7 @@ test("every loop is idempotent: with nothing to do it changes nothing", async ()
     await loop.run();
     expect(await loop.run(), loop.name).toMatchObject({ changed: 0 });
   }
-  expect(new Set(engineReconcilers(engine.context).map((loop) => loop.name)).size).toBe(7);
+  expect(new Set(engineReconcilers(engine.context).map((loop) => loop.name)).size).toBe(10);
 });
 
 describe("place-runs", () => {

@@ -7,6 +7,7 @@ import { expireSessions } from "./expire-sessions.ts";
 import { fenceWorkers } from "./fence-workers.ts";
 import type { Reconciler } from "./loop.ts";
 import { repairGates, undelayRuns } from "./place-runs.ts";
+import { storageReconcilers } from "./storage-loops.ts";
 
 export function engineReconcilers(context: EngineContext): Reconciler[] {
   return [
@@ -17,5 +18,6 @@ export function engineReconcilers(context: EngineContext): Reconciler[] {
     expireSessions(context),
     fenceWorkers(context),
     collectGarbage(context),
+    ...storageReconcilers(context),
   ];
 }

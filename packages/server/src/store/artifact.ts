@@ -3,7 +3,7 @@
  * a repeat inserts nothing.
  */
 import type { NewArtifact } from "@helmr/protocol/worker";
-import type { Queryable, Tx } from "./db.ts";
+import type { Tx } from "./db.ts";
 import { statement } from "./statement.ts";
 
 interface InsertParams {
@@ -29,11 +29,18 @@ const insert = statement<InsertParams>(
    insert into artifact_packs (artifact_id, pack_id) select $id, unnest($pack_ids::uuid[]) on conflict do nothing`,
 );
 
-/** Packs of other organizations, or under another key: what a worker must not name. */
-const foreignPacks = statement<{ org_id: string; pack_ids: string[]; pack_keys: string[] }, { id: string }>(
-  "artifact_foreign_packs",
-  `select p.id from packs p join unnest($pack_ids::uuid[], $pack_keys::text[]) as x (id, key) on x.id = p.id
-    where p.org_id <> $org_id or p.object_key <> x.key or p.deleted_at is not null`,
+/**
+ * The named packs that are known, and whether they may not be named: of other organizations, under another key, or given up by the collection. Locked, so that
+ * the collection leaves them alone until the transaction ends (storage-collection.ts).
+ */
+const knownPacks = statement<{ org_id: string; pack_ids: string[]; pack_keys: string[] }, { id: string; foreign_pack: boolean }>(
+  "artifact_known_packs",
+  `select p.id, p.org_id <> $org_id or p.object_key <> x.key or p.deleted_at is not null as foreign_pack
+     from packs p join unnest($pack_ids::uuid[], $pack_keys::text[]) as x (id, key) on x.id = p.id for key share of p`,
+);
+const knownArtifact = statement<{ id: string; org_id: string }, { usable: boolean }>(
+  "artifact_known",
+  "select org_id = $org_id and state = 'ready' as usable from artifacts where id = $id for key share",
 );
 
 export const artifactInsert = (
@@ -55,5 +62,15 @@ export const artifactInsert = (
     pack_sizes: artifact.packs.map((pack) => pack.size_bytes),
   });
 
-export const artifactForeignPacks = (on: Queryable, orgId: string, packs: NewArtifact["packs"]) =>
-  on.all(foreignPacks, { org_id: orgId, pack_ids: packs.map((pack) => pack.pack_id), pack_keys: packs.map((pack) => pack.object_key) });
+export async function artifactForeignPacks(tx: Tx, orgId: string, packs: NewArtifact["packs"]): Promise<{ id: string }[]> {
+  const known = await tx.all(knownPacks, {
+    org_id: orgId,
+    pack_ids: packs.map((pack) => pack.pack_id),
+    pack_keys: packs.map((pack) => pack.object_key),
+  });
+  return known.filter((pack) => pack.foreign_pack);
+}
+
+/** Undefined: there is no artifact with this id yet. */
+export const artifactUsable = async (tx: Tx, orgId: string, id: string): Promise<boolean | undefined> =>
+  (await tx.one(knownArtifact, { id, org_id: orgId }))?.usable;
