@@ -116,15 +116,7 @@ export class TwoWorkers {
     const install = new TwoWorkers({ directory, database, server, workers, url });
     server.start();
     try {
-      await until(
-        "the server serves",
-        () =>
-          fetch(`${url}/readyz`).then(
-            (answer) => answer.ok,
-            () => false,
-          ),
-        slowMs,
-      );
+      await until("the server serves", () => serves(url, directory), slowMs);
     } catch (error) {
       await install.close();
       throw error;
@@ -235,6 +227,38 @@ export class TwoWorkers {
     return found;
   }
 
+  /** Of the machine in which a run is, if it is in one. */
+  async monitorsOf(runId: string): Promise<number[]> {
+    const [lease] = await this.rows<{ lease_id: string | null }>("select lease_id from runs where id = $1", [runId]);
+    const id = lease?.lease_id ?? "";
+    const texts = await Promise.all(
+      ["a", "b"].map((name) =>
+        readFile(join(this.directory, `worker-${name}`, "leases", id, "monitor", "machine.json"), "utf8").catch(() => undefined),
+      ),
+    );
+    return texts.filter((text) => text !== undefined).map((text) => (JSON.parse(text) as { pid: number }).pid);
+  }
+
+  /** Cuts that are being made or stored. */
+  async cuts(): Promise<number> {
+    let count = 0;
+    for (const name of ["a", "b"]) {
+      const leases = join(this.directory, `worker-${name}`, "leases");
+      for (const lease of await readdir(leases).catch(() => []))
+        count += (await readdir(join(leases, lease)).catch(() => [])).filter((file) => file.startsWith("cut-")).length;
+    }
+    return count;
+  }
+
+  /** Waits until nothing holds anything any more. */
+  async end(): Promise<void> {
+    await until(
+      "nothing is held any more",
+      async () => (await this.rows("select 1 from leases where state = 'held'")).length === 0,
+      slowMs,
+    );
+  }
+
   async logs(lines = 25): Promise<string> {
     const parts = await Promise.all(
       [this.server, ...this.workers].map(async ({ log }) => {
@@ -257,6 +281,16 @@ export class TwoWorkers {
     await this.pool.end();
     await this.database.drop();
     await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** It answers, and has handed its key over. */
+async function serves(url: string, directory: string): Promise<boolean> {
+  try {
+    await readFile(join(directory, "server", "local.json"), "utf8");
+    return (await fetch(`${url}/readyz`)).ok;
+  } catch {
+    return false;
   }
 }
 
@@ -284,7 +318,7 @@ async function newWorker(parts: {
       HELMR_STATE_DIR: state,
       HELMR_GUEST_DIR: cache,
       HELMR_WORKER_NAME: name,
-      HELMR_WORKER_WARM_SHAPES: "",
+      HELMR_WORKER_WARM_SHAPES: "1x512",
       HELMR_WORKER_SPARES: "0",
       HELMR_WORKER_MEMORY_MIB: "6000",
       HELMR_WORKER_SCRATCH_MIB: "1024",

@@ -110,6 +110,12 @@ export const settings = {
     Math.floor((totalmem() / 1024 / 1024) * 0.8),
     "memory of this host for guests",
   ),
+  memoryReserveMib: setting(
+    "HELMR_WORKER_MEMORY_RESERVE_MIB",
+    integer(0, 16_777_216),
+    512,
+    "available memory of the host below which runs that wait are parked at once",
+  ),
   slots: setting("HELMR_WORKER_SLOTS", integer(1, 10_000), 64, "most machines at once"),
   diskReserveMib: setting("HELMR_WORKER_DISK_RESERVE_MIB", integer(64, 16_777_216), 2048, "free disk below which nothing new is started"),
   scratchMib: setting("HELMR_WORKER_SCRATCH_MIB", integer(64, 1_048_576), 10_240, "size of a machine's root layer; sparse"),

@@ -13,6 +13,7 @@ import { EmptyDisks } from "./disks/empty-disks.ts";
 import { GuestNotPrepared, readIngredients } from "./guest-ingredients.ts";
 import { guestNetworking } from "./guest-networking.ts";
 import { DiskRoom } from "./host/disk-room.ts";
+import { watchMemory } from "./host/memory-watch.ts";
 import { runLimits } from "./limits.ts";
 import { LiveDesk } from "./mount/live-desk.ts";
 import { errorText, lineTelemetry, type Telemetry } from "./telemetry.ts";
@@ -43,6 +44,7 @@ async function main(): Promise<number> {
     warmShapes: config.warmShapes,
     drainMs: config.drainMs,
   });
+  const memory = watchMemory(config.memoryReserveMib, () => worker.relieve());
   const asked = new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
   });
@@ -52,6 +54,7 @@ async function main(): Promise<number> {
   await worker.drain(why);
   await host.driver.close();
   room.stop();
+  memory.stop();
   host.client.close();
   void warming;
   return why.startsWith("refused") ? 1 : 0;

@@ -4,7 +4,8 @@
  *   starting ──▶ working ──drain──▶ draining ──▶ stopped
  *
  * Starting looks for what an earlier process left, asks the control plane which of it is still this worker's, goes on with that and removes the
- * rest. Draining claims nothing more and lets work end for a bounded time; what runs then is interrupted, which keeps its output and its files.
+ * rest. Draining claims nothing more, parks what waits, and lets work end for a bounded time; what runs then is interrupted, which keeps its output and
+ * its files.
  */
 import { arch, hostname } from "node:os";
 import { helmrVersion } from "@helmr/protocol/shared";
@@ -37,6 +38,18 @@ export interface WorkerProcessOptions {
 const machineOverheadMib = 96;
 const startMs = 10 * 60_000;
 const interruptMs = 60_000;
+/** A park that is under way when a drain's time is over may end. */
+const parkOnDrainMs = 15_000;
+const lookMs = 500;
+
+/** Work under one lease. Only runs park. */
+interface Working {
+  done: Promise<void>;
+  interrupt: (message: string) => void;
+  parkSoon?: () => void;
+  isParking?: () => boolean;
+  isWaiting?: () => boolean;
+}
 const builtInRef = "helmr/node:24";
 /** How far after the time a granted lease was received its renewal clock may lag: the answer took a moment. */
 const receivedMarginMs = 2_000;
@@ -50,7 +63,7 @@ export class WorkerProcess {
   private readonly options: WorkerProcessOptions;
   private readonly host: WorkerHost;
   private readonly ledger: CapacityLedger;
-  private readonly working = new Map<string, { done: Promise<void>; interrupt: (message: string) => void }>();
+  private readonly working = new Map<string, Working>();
   private readonly loops: Promise<void>[] = [];
   private table: LeaseTable | undefined;
   private claims: ClaimLoop | undefined;
@@ -117,7 +130,9 @@ export class WorkerProcess {
   private async drainNow(reason: string): Promise<void> {
     this.host.telemetry("worker.draining", { reason });
     this.claims?.stop();
+    for (const work of this.working.values()) work.parkSoon?.();
     await this.untilIdle(this.options.drainMs);
+    await this.untilIdle(parkOnDrainMs, ({ isParking }) => isParking?.() === true);
     for (const work of this.working.values()) work.interrupt(`The worker was stopped: ${reason}`);
     await this.untilIdle(interruptMs);
     this.table?.stop();
@@ -126,12 +141,19 @@ export class WorkerProcess {
     this.host.telemetry("worker.stopped", { reason });
   }
 
-  private async untilIdle(limitMs: number): Promise<void> {
+  /** `counts`: only such work is waited for. */
+  private async untilIdle(limitMs: number, counts: (work: Working) => boolean = () => true): Promise<void> {
     const until = performance.now() + limitMs;
-    while (this.working.size > 0 && performance.now() < until) {
-      const any = Promise.race([...this.working.values()].map((work) => work.done));
-      await Promise.race([any, pause(until - performance.now())]);
+    while (performance.now() < until) {
+      const left = [...this.working.values()].filter(counts);
+      if (left.length === 0) return;
+      await Promise.race([...left.map((work) => work.done), pause(Math.min(lookMs, until - performance.now()))]);
     }
+  }
+
+  /** The host runs out of memory: what only waits gives its own back. */
+  relieve(): void {
+    for (const work of this.working.values()) if (work.isWaiting?.() === true) work.parkSoon?.();
   }
 
   private openLoops(epoch: number): void {
@@ -190,7 +212,9 @@ export class WorkerProcess {
       this.working.delete(held.id);
       this.ledger.release(held.id);
     });
-    this.working.set(held.id, { done, interrupt: (message) => work.interrupt(message) });
+    const parking =
+      work instanceof Run ? { parkSoon: () => work.parkSoon(), isParking: () => work.isParking, isWaiting: () => work.isWaiting } : {};
+    this.working.set(held.id, { done, interrupt: (message) => work.interrupt(message), ...parking });
   }
 
   private workOf(held: HeldLease): { execute(journal?: RunJournal): Promise<void>; interrupt(message: string): void } {

@@ -152,6 +152,11 @@ export class Run {
     return this.parking?.pending ?? false;
   }
 
+  /** Its program does nothing but wait, and may be parked. */
+  get isWaiting(): boolean {
+    return this.calls?.parkable() !== undefined;
+  }
+
   /** Ends the run because this worker ends: what it has done is kept. */
   interrupt(message: string): void {
     this.decide({ by: "host", verdict: { kind: "machine_failed", code: "worker_stopped", message } });

@@ -1,0 +1,47 @@
+/**
+ * The park/resume property: programs that keep whatever a process can keep, parked many times on two workers, while workers, monitors, the server and the
+ * database's connections are killed at named points. Whatever happens, every run ends well with everything it kept, no record is missed or delivered twice
+ * within an attempt, and the stored state keeps its invariants.
+ *
+ * Seeds are printed. `HELMR_CHAOS_SEEDS=1-20,33` says which; `HELMR_CHAOS_AT_ONCE` how many run beside each other.
+ */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { parkTasks } from "./park-program.ts";
+import { playSeed, seedMs } from "./park-seed.ts";
+import { TwoWorkers } from "./two-workers.ts";
+
+const seeds = seedsOf(process.env["HELMR_CHAOS_SEEDS"] ?? "1-4");
+const atOnce = Number(process.env["HELMR_CHAOS_AT_ONCE"] ?? 2);
+let install: TwoWorkers;
+beforeAll(async () => {
+  install = await TwoWorkers.open();
+  install.workers[0]!.start();
+  await install.deploy(parkTasks);
+  install.workers[1]!.start();
+}, 600_000);
+afterAll(async () => {
+  await install?.close();
+}, 120_000);
+
+const groups: number[][] = [];
+for (let index = 0; index < seeds.length; index += atOnce) groups.push(seeds.slice(index, index + atOnce));
+let survived = 0;
+
+test.each(groups.map((group) => [group.join(", "), group] as const))("seeds %s", { timeout: seedMs + 60_000 }, async (_name, group) => {
+  const results = await Promise.allSettled(group.map((seed) => playSeed(install, seed)));
+  const failures = results.flatMap((result, index) =>
+    result.status === "rejected" ? [`seed ${group[index]}: ${(result.reason as Error).message}`] : [],
+  );
+  survived += results.length - failures.length;
+  process.stdout.write(`park/resume: seeds ${group.join(", ")}: ${failures.length === 0 ? "survived" : "FAILED"} (${survived} so far)\n`);
+  expect(failures).toEqual([]);
+  await install.end();
+  expect(await install.invariants()).toEqual([]);
+});
+
+function seedsOf(text: string): number[] {
+  return text.split(",").flatMap((part) => {
+    const [from = 0, to = from] = part.split("-").map(Number);
+    return Array.from({ length: to - from + 1 }, (_, index) => from + index);
+  });
+}

@@ -1,0 +1,132 @@
+/**
+ * One seed of the park/resume property: a program that keeps whatever a process can keep, parked again and again on two workers, while a worker, its machine's
+ * monitor, the server or the database's connections are killed at named points. It must end well with everything it kept; a record or a token's data reaches
+ * it once.
+ */
+import { expect } from "vitest";
+import type { Step } from "./park-program.ts";
+import type { TwoWorkers } from "./two-workers.ts";
+
+const points = ["waiting live", "parking", "parked", "queued to resume", "resuming", "gone on"] as const;
+type Point = (typeof points)[number];
+const targets = ["worker", "monitor", "server", "database", "nothing"] as const;
+type Target = (typeof targets)[number];
+
+export const seedMs = 420_000;
+
+export async function playSeed(install: TwoWorkers, seed: number): Promise<void> {
+  const random = randomOf(seed);
+  const pick = <T>(from: readonly T[]): T => from[random(from.length)] as T;
+  const steps: Step[] = Array.from({ length: 2 + random(2) }, () => ({
+    wait: pick(["token", "token", "timer", "stream"]),
+    ms: 400 + random(1_500),
+    heapKiB: 50 + random(2_000),
+  }));
+  const kills = steps.map((): { at: Point; target: Target } => ({ at: pick(points), target: pick(targets) }));
+  const said = `seed ${seed}: ${steps.map((step, index) => `${step.wait} (${kills[index]!.target} when ${kills[index]!.at})`).join(", ")}`;
+  process.stdout.write(`park/resume: ${said}\n`);
+  const { runId, sessionId } = await install.startRun("keeps", { steps, name: `seed-${seed}` });
+  const killing = (async () => {
+    for (const { at, target } of kills) if (await reached(install, runId, at)) await kill(install, target, runId);
+  })();
+  const answering = answer(install, { runId, sessionId, random });
+  const end = await install.untilRun(said, runId, ({ state }) => state === "finished", seedMs);
+  await Promise.all([killing, answering]);
+  expect(end, said).toMatchObject({ outcome: "succeeded", output: { steps: steps.length, problems: [] } });
+}
+
+/** Gives the program what it waits for, now and then a moment late, until it has ended. */
+async function answer(
+  install: TwoWorkers,
+  { runId, sessionId, random }: { runId: string; sessionId: string; random: (max: number) => number },
+): Promise<void> {
+  let sent = 0;
+  for (;;) {
+    const { state } = await install.runState(runId);
+    if (state === "finished") return;
+    for (const id of await install.pendingTokens(runId)) {
+      const [token] = await install.rows("select metadata from tokens where id = $1", [id]);
+      await pauseMs(random(2_500));
+      await install.call("POST", `/api/tokens/${id}/complete`, { data: { index: token!["metadata"].index, at: Date.now() } });
+    }
+    const [wait] = await install.rows(
+      "select coalesce(after_sequence, 0)::int as after, id from run_waits where run_id = $1 and kind = 'stream' and condition = 'open'",
+      [runId],
+    );
+    const [newest] = await install.rows(
+      "select coalesce(max(s.sequence), 0)::int as sequence from session_streams s where s.session_id = $1 and s.direction = 'input'",
+      [sessionId],
+    );
+    if (wait !== undefined && newest!["sequence"] <= wait["after"]) {
+      await pauseMs(random(2_500));
+      sent = (newest!["sequence"] as number) + 1;
+      const body = { data: { n: sent, at: Date.now() }, idempotency_key: `${sessionId}-${sent}` };
+      await install.call("POST", `/api/sessions/${sessionId}/inputs/orders`, body);
+    }
+    await pauseMs(200);
+  }
+}
+
+/** False: the run ended before it came there. */
+async function reached(install: TwoWorkers, runId: string, point: Point): Promise<boolean> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const [row] = await install.rows(
+      `select r.state, r.checkpoint_id is not null as saved, (select count(*)::int from checkpoints c where c.run_id = r.id) as cuts,
+              exists (select from run_waits w where w.run_id = r.id and w.condition = 'open') as waits from runs r where r.id = $1`,
+      [runId],
+    );
+    if (row === undefined || row["state"] === "finished" || Date.now() > deadline) return false;
+    const { state, saved, waits, cuts } = row;
+    const is: Record<Point, boolean> = {
+      "waiting live": state === "executing" && waits,
+      parking: state === "executing" && waits && (await install.cuts()) > 0,
+      parked: state === "waiting",
+      "queued to resume": state === "queued" && saved,
+      resuming: state === "leased" && saved,
+      "gone on": state === "executing" && !waits && cuts > 0,
+    };
+    if (is[point]) return true;
+    await pauseMs(15);
+  }
+}
+
+async function kill(install: TwoWorkers, target: Target, runId: string): Promise<void> {
+  switch (target) {
+    case "worker": {
+      const { worker } = await install.runState(runId);
+      return (worker === "b" ? install.workers[1] : install.workers[0])!.restart();
+    }
+    case "monitor":
+      for (const pid of await install.monitorsOf(runId)) signal(pid);
+      return;
+    case "server":
+      return install.server.restart();
+    case "database":
+      await install.rows(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+      );
+      return;
+    default:
+      return;
+  }
+}
+
+function signal(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+const pauseMs = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+/** A small generator: the same numbers for the same seed, everywhere. */
+function randomOf(seed: number): (max: number) => number {
+  let state = (seed * 2_654_435_761) % 2_147_483_647 || 1;
+  return (max) => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state % max;
+  };
+}
