@@ -8,6 +8,9 @@ import { openProgress } from "./progress.ts";
 
 /** What only tests need; an install does without. */
 const testPackages: readonly HostPackage[] = [
+  { name: "docker-registry", provides: "/usr/bin/docker-registry", reason: "the registry that images of tests are pulled from" },
+  { name: "skopeo", provides: "/usr/bin/skopeo", reason: "pushes images of tests to their registry" },
+  { name: "umoci", provides: "/usr/bin/umoci", reason: "unpacks images as ours must come out" },
   {
     name: "chromium",
     provides: "/usr/bin/chromium",

@@ -4,6 +4,7 @@
  */
 import { cpus, hostname, totalmem } from "node:os";
 import { join } from "node:path";
+import { parseMirrors, parseRegistries } from "./images/registry/endpoints.ts";
 import type { LogLevel } from "./telemetry.ts";
 
 type Parsed<T> = { ok: true; value: T } | { ok: false; problem: string };
@@ -68,6 +69,14 @@ const httpUrl: Setting<string>["parse"] = (value) => {
     return { ok: false, problem: `must be an http or https URL without query, not "${value}"` };
   return { ok: true, value: value.replace(/\/+$/, "") };
 };
+
+/** Checked here, kept as it was written. */
+function checkedText(check: (value: string) => { ok: true } | { ok: false; problem: string }): Setting<string>["parse"] {
+  return (value) => {
+    const checked = check(value);
+    return checked.ok ? { ok: true, value } : checked;
+  };
+}
 
 export interface WarmShape {
   vcpus: number;
@@ -140,6 +149,26 @@ export const settings = {
     2,
     "machines of each kind made in advance; under emulation a fresh one starts slowly",
   ),
+  registryMirrors: setting(
+    "HELMR_REGISTRY_MIRRORS",
+    checkedText(parseMirrors),
+    "",
+    "mirrors of image registries: docker.io=http://127.0.0.1:5000, separated by commas; asked first, then the registry itself",
+  ),
+  registries: setting(
+    "HELMR_REGISTRIES",
+    checkedText(parseRegistries),
+    "",
+    "image registries on private addresses or with plain http that builds may use: http://127.0.0.1:5000, separated by commas",
+  ),
+  imagePull: setting(
+    "HELMR_IMAGE_PULL",
+    oneOf(["always", "missing"]),
+    "always",
+    "always: a tag of a base image is looked up for each build; missing: what this worker found before counts",
+  ),
+  layersMib: setting("HELMR_WORKER_LAYERS_MIB", integer(64, 16_777_216), 10_240, "most disk for downloaded layers of base images"),
+  buildCachesMib: setting("HELMR_WORKER_BUILD_CACHES_MIB", integer(64, 16_777_216), 20_480, "most disk for cache mounts of image builds"),
   accelerator: setting(
     "HELMR_ACCELERATOR",
     oneOf(["auto", "kvm", "hvf", "tcg"]),
@@ -207,6 +236,7 @@ export function statePaths(directory: string) {
     leases: at("leases"),
     bases: at("bases"),
     empty: at("empty"),
+    images: at("images"),
     packs: at("packs"),
     staging: at("staging"),
     checkpoints: at("checkpoints"),

@@ -13,6 +13,7 @@ import { EmptyDisks } from "./disks/empty-disks.ts";
 import { GuestNotPrepared, readIngredients } from "./guest-ingredients.ts";
 import { guestNetworking } from "./guest-networking.ts";
 import { DiskRoom } from "./host/disk-room.ts";
+import { openImageGround } from "./images/image-ground.ts";
 import { watchMemory } from "./host/memory-watch.ts";
 import { runLimits } from "./limits.ts";
 import { LiveDesk } from "./mount/live-desk.ts";
@@ -88,6 +89,8 @@ async function openHost(config: Config, telemetry: Telemetry): Promise<WorkerHos
   const chunks = new ChunkWorker();
   const artifacts = new ArtifactStore({ chunks, packs: await PackCache.open(paths.packs, config.packsMib * MiB), staging: paths.staging });
   const { network, guest } = await guestNetworking(config, telemetry);
+  const empties = await EmptyDisks.open(paths.empty);
+  const { registryMirrors: mirrors, registries, imagePull: pull, layersMib, buildCachesMib: cachesMib } = config;
   const onFailed = (error: unknown) => telemetry("background.failed", { what: "spare machines", message: errorText(error) });
   return {
     spares: new SparePlan({ driver, count: (await driver.facts()).accelerator === "tcg" ? config.spares : 0, onFailed }),
@@ -100,7 +103,7 @@ async function openHost(config: Config, telemetry: Telemetry): Promise<WorkerHos
       guest: { kernel, initramfs, substrate },
     }),
     bases: await BaseStore.open({ directory: paths.bases, artifacts, chunks, bytesMax: config.basesMib * MiB }),
-    empties: await EmptyDisks.open(paths.empty),
+    empties,
     artifacts,
     cuts: new CutStore({ artifacts, chunks }),
     checkpoints: await CheckpointCache.open({ directory: paths.checkpoints, bytesMax: config.checkpointsMib * MiB }),
@@ -113,6 +116,7 @@ async function openHost(config: Config, telemetry: Telemetry): Promise<WorkerHos
     builtInImage: baseImage.path,
     guest,
     scratchMib: config.scratchMib,
+    images: await openImageGround({ mirrors, registries, pull, layersMib, cachesMib }, { directory: paths.images, empties }),
   };
 }
 

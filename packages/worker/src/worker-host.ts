@@ -6,6 +6,7 @@ import type { CutStore } from "./checkpoints/cut.ts";
 import type { WorkerClient } from "./control/client.ts";
 import type { EmptyDisks } from "./disks/empty-disks.ts";
 import type { NetworkPeer } from "./host/network-peer.ts";
+import type { ImageGround } from "./images/image-ground.ts";
 import type { RunLimits } from "./limits.ts";
 import type { LiveDesk } from "./mount/live-desk.ts";
 import type { Telemetry } from "./telemetry.ts";
@@ -37,5 +38,6 @@ export interface WorkerHost {
   /** What the install gives to all its guests: registry and certificates of the operator. */
   guest: { environment: Record<string, string>; extraCa: string | undefined };
   scratchMib: number;
+  images: ImageGround;
   architecture: WorkerFacts["architecture"];
 }

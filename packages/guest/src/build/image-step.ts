@@ -20,6 +20,7 @@ type Failed = Extract<ImageStepResult, { status: "failed" }>;
 
 const done: ImageStepResult = { status: "done" };
 const root = { uid: 0, gid: 0 };
+const checkMs = 30_000;
 const entriesMax = 100_000;
 const bytesMax = 4 * 1024 * 1024 * 1024;
 
@@ -29,10 +30,16 @@ export async function imageStep(request: ImageStepRequest, ground: StepGround): 
   if (step.kind === "check") return check(ground, { output, limitMs: request.timeoutMs });
   const result = await perform(step, ground, { output, limitMs: request.timeoutMs });
   if (result.status === "failed") return ground.attachment.diskFull ? diskFull(result) : result;
+  const node = await check(ground, { output: silentOutput(), limitMs: checkMs });
   await ground.tool.leaveRoot();
   await ground.tool.trim(ground.attachment.fileSystems);
   await ground.tool.freeze(ground.attachment.fileSystems);
-  return result;
+  return node.status === "done" ? node : result;
+}
+
+/** What is looked for behind a step is not part of its log. */
+function silentOutput(): TailOutput {
+  return new TailOutput({ write: () => {}, hasRoom: true, onRoom: (callback: () => void) => callback() } as unknown as StepGround["log"]);
 }
 
 interface StepOptions {

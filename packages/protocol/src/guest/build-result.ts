@@ -129,6 +129,7 @@ export const buildFailure = z.object({
     "missing_config",
     "task_parse_failed",
     "dependencies_failed",
+    "image_failed",
     "timeout",
     "out_of_memory",
   ]),

@@ -43,7 +43,7 @@ export const imageStepRequest = z.object({
 export type ImageStepRequest = z.output<typeof imageStepRequest>;
 
 export const imageStepResult = z.discriminatedUnion("status", [
-  /** `nodeVersion` only with `check`. */
+  /** `nodeVersion`: of the `node` on the image's PATH, when there is one that runs. */
   z.object({ status: z.literal("done"), nodeVersion: text(64).optional() }),
   z.object({
     status: z.literal("failed"),

@@ -2,6 +2,7 @@
  * Events of a deployment build on their way to the control plane: phases, and one event per line of the build's log, numbered and in order. Kept in
  * memory, because a build does not outlive its worker; bounded, because the guest is only told to forget its log when the lines were accepted.
  */
+import type { Masker } from "@helmr/protocol/shared";
 import type { BuildEvent } from "@helmr/protocol/worker";
 import type { WorkerClient } from "../control/client.ts";
 import type { HeldLease } from "../control/held-lease.ts";
@@ -10,8 +11,6 @@ export interface BuildEventsOptions {
   client: WorkerClient;
   held: HeldLease;
   deploymentId: string;
-  /** Everything up to this offset of the log was accepted. */
-  onAccepted: (logOffset: number) => void;
 }
 
 interface Numbered {
@@ -34,6 +33,10 @@ export class BuildEvents {
   private rest = Buffer.alloc(0);
   private sending: Promise<void> | undefined;
   private over = false;
+  /** The log of the present machine begins here; who is told how much of it was accepted. */
+  private logStart = 0;
+  private acknowledge: (offset: number) => void = () => {};
+  private masker: Masker | undefined;
 
   constructor(options: BuildEventsOptions) {
     this.options = options;
@@ -47,6 +50,18 @@ export class BuildEvents {
 
   say(kind: `deployment.${string}`, message: string, attributes: Record<string, unknown> = {}): void {
     this.add({ kind, severity: "info", message: message.slice(0, 60_000), attributes });
+  }
+
+  /** Another machine speaks from now on, from its offset 0 on. Values the masker knows are in no line. */
+  beginLog(acknowledge: (offset: number) => void, masker?: Masker): void {
+    this.endLog();
+    this.logStart = this.logOffset;
+    this.acknowledge = acknowledge;
+    this.masker = masker;
+  }
+
+  private accept(offset: number): void {
+    if (offset > this.logStart) this.acknowledge(offset - this.logStart);
   }
 
   /** Bytes of the guest's log. */
@@ -63,7 +78,7 @@ export class BuildEvents {
     }
     this.rest = Buffer.from(bytes);
     // Nothing to send: what came ends in the middle of a line.
-    if (this.queue.length === 0) this.options.onAccepted(this.logOffset - this.rest.length);
+    if (this.queue.length === 0) this.accept(this.logOffset - this.rest.length);
   }
 
   /** The unfinished last line. */
@@ -87,7 +102,8 @@ export class BuildEvents {
       this.lines > linesMax
         ? `The log has more than ${linesMax} lines; the rest is left out`
         : bytes.subarray(0, lineBytesMax).toString("utf8");
-    this.add({ kind: "deployment.log", severity: "info", message: text.replaceAll("\0", "\u{fffd}").replace(/\r$/, ""), attributes: {} });
+    const shown = this.masker?.active === true ? this.masker.maskText(text) : text;
+    this.add({ kind: "deployment.log", severity: "info", message: shown.replaceAll("\0", "\u{fffd}").replace(/\r$/, ""), attributes: {} });
   }
 
   private add(event: Numbered["event"]): void {
@@ -103,7 +119,7 @@ export class BuildEvents {
   }
 
   private async sendAll(): Promise<void> {
-    const { client, held, deploymentId, onAccepted } = this.options;
+    const { client, held, deploymentId } = this.options;
     while (this.queue.length > 0 && !this.over) {
       const batch = this.queue.slice(0, batchEvents);
       const now = Date.now();
@@ -119,7 +135,7 @@ export class BuildEvents {
       const done = this.queue.splice(0, count);
       this.accepted += count;
       const offset = done.at(-1)?.logOffset;
-      if (offset !== undefined) onAccepted(offset);
+      if (offset !== undefined) this.accept(offset);
     }
   }
 }

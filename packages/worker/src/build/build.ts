@@ -12,7 +12,7 @@
 import { createReadStream } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { buildResult, firstDynamicStream, guestStreams } from "@helmr/protocol/guest";
+import { type BuildFailure, buildResult, firstDynamicStream, guestStreams, type ProjectIndex } from "@helmr/protocol/guest";
 import type { BuildLease, WorkerBody } from "@helmr/protocol/worker";
 import { assert } from "../assert.ts";
 import { tenantKeys } from "../chunks/sealing.ts";
@@ -22,6 +22,9 @@ import type { LayeredDisk, StoredDisk } from "../disks/layered-disk.ts";
 import { GuestSilent } from "../guest/guest-link.ts";
 import { acquireTemplate, attachGuest, cleanUp, type GuestMachine, type MachinePlan, startMachine } from "../guest/guest-machine.ts";
 import { Cleanup } from "../host/cleanup.ts";
+import { ImageBuilder } from "../images/image-builder.ts";
+import { ImageError } from "../images/image-error.ts";
+import type { HeldTemplate } from "../templates/template-store.ts";
 import { emptyDisk } from "../run/run-disks.ts";
 import { errorText } from "../telemetry.ts";
 import type { MachineExit } from "../vm/driver.ts";
@@ -47,6 +50,7 @@ export class Build {
   private readonly startedAt = performance.now();
   private guest: GuestMachine | undefined;
   private exit: MachineExit | undefined;
+  private template: HeldTemplate | undefined;
   private stored: { tree: LayeredDisk; disk: StoredDisk } | undefined;
   private cancelled: string | undefined;
   private interrupted: string | undefined;
@@ -61,7 +65,6 @@ export class Build {
       client: host.client,
       held,
       deploymentId: this.lease.deployment.id,
-      onAccepted: (offset) => this.guest?.link.acknowledge(guestStreams.buildLog, offset),
     });
   }
 
@@ -112,13 +115,24 @@ export class Build {
     this.events.say("deployment.storing", "Storing the task tree");
     const stored = await tree.store(host.artifacts, { ...access, signal: this.stopping.signal }, "small");
     this.stored = { tree, disk: stored };
-    return { status: "built", index: parsed.data.index, task_tree: stored.artifact, images: [] };
+    const images = await this.buildImages(parsed.data.index, { access, source });
+    return { status: "built", index: parsed.data.index, task_tree: stored.artifact, images };
+  }
+
+  private async buildImages(index: ProjectIndex, { access, source }: { access: Access; source: string }) {
+    const { host, held, lease, directory, events, template } = this;
+    const used = index.sandboxes.flatMap((sandbox) => (sandbox.image === undefined ? [] : [sandbox.image]));
+    if (used.length === 0) return [];
+    assert(template !== undefined, "A build has the template of its machines");
+    const untilMs = this.startedAt + lease.deployment.timeout_ms;
+    return new ImageBuilder({ host, held, lease, directory, template, events, access, source, untilMs }, index.images).build(used);
   }
 
   private async boot(access: Access): Promise<LayeredDisk> {
     const { host, lease, cleanup, directory } = this;
     const onWait = () => this.events.say("deployment.preparing", "Preparing a build machine: the first build on this worker takes longer");
     const template = await acquireTemplate(host, lease, { access, cleanup, onWait });
+    this.template = template;
     const workspace = await emptyDisk(host, "workspace", { path: join(directory, "tree.qcow2"), sizeBytes: lease.needs.disk_mib * MiB });
     await cleanup.add("tree", () => workspace.release());
     const scratch = await emptyDisk(host, "scratch", {
@@ -143,6 +157,7 @@ export class Build {
     const { lease, events } = this;
     assert(this.guest !== undefined, "A build runs in an attached guest");
     const { link } = this.guest;
+    events.beginLog((offset) => link.acknowledge(guestStreams.buildLog, offset));
     link.receiveStream(guestStreams.buildLog, { data: (data) => events.log(data), end: () => events.endLog() });
     link.on("build.phase", ({ phase, message }) => events.say("deployment.phase", message, { phase }));
     const timeoutMs = Math.max(1_000, Math.round(lease.deployment.timeout_ms - (performance.now() - this.startedAt)));
@@ -173,6 +188,8 @@ export class Build {
         status: "failed",
         failure: { kind: "timeout", message: `The build took longer than ${Math.round(this.lease.deployment.timeout_ms / 1000)} s` },
       };
+    if (error instanceof ImageError && !error.retryable)
+      return { status: "failed", failure: { kind: imageFailures[error.code] ?? "image_failed", message: error.message } };
     if (error instanceof SourceUnavailable && error.code === "lease_stale") this.held.lose("stale");
     const exit = this.exit === undefined ? "" : ` (machine: ${this.exit.reason})`;
     return { status: "interrupted", message: `${errorText(error)}${exit}`.slice(0, 4096) };
@@ -213,6 +230,11 @@ export class Build {
     return { held, directory, image, network, hostname: `build-${deployment.id.slice(-12)}`, workspacePath: taskTreePath };
   }
 }
+
+const imageFailures: Partial<Record<ImageError["code"], BuildFailure["kind"]>> = {
+  step_timeout: "timeout",
+  step_out_of_memory: "out_of_memory",
+};
 
 /** Waits for both, also when one fails. */
 async function bothDone<A, B>(left: Promise<A>, right: Promise<B>): Promise<[A, B]> {

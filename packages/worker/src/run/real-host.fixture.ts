@@ -10,6 +10,7 @@ import { ChunkWorker } from "../chunks/chunk-worker.ts";
 import { PackCache } from "../chunks/pack-cache.ts";
 import { WorkerClient } from "../control/client.ts";
 import { EmptyDisks } from "../disks/empty-disks.ts";
+import { type ImageSettings, openImageGround } from "../images/image-ground.ts";
 import { runLimits } from "../limits.ts";
 import { GuestNetwork } from "../network/guest-network.ts";
 import { SystemFacts } from "../network/host-facts.ts";
@@ -31,7 +32,7 @@ export interface RealHost {
 const bytesMax = 4 * 1024 * 1024 * 1024;
 
 /** Templates are kept between runs of the tests; everything else is new. */
-export async function realHost(plane: TestControlPlane): Promise<RealHost> {
+export async function realHost(plane: TestControlPlane, images: Partial<ImageSettings> = {}): Promise<RealHost> {
   const { kernel, initramfs, substrate, baseImage, monitorTools } = await guestIngredients("release");
   const cache = guestCacheDirectory();
   const home = await mkdtemp(join(tmpdir(), "helmr-worker-"));
@@ -52,6 +53,8 @@ export async function realHost(plane: TestControlPlane): Promise<RealHost> {
   const telemetry: Telemetry = (event, attributes) => {
     events.push({ event, attributes: { ...attributes } });
   };
+  const empties = await EmptyDisks.open(at("empty"));
+  const imageSettings = { mirrors: "", registries: "", pull: "always", layersMib: 4096, cachesMib: 4096 } as const;
   const host: WorkerHost = {
     client: new WorkerClient({ url: plane.api.url, credential: "c" }),
     driver,
@@ -63,7 +66,7 @@ export async function realHost(plane: TestControlPlane): Promise<RealHost> {
       guest: { kernel, initramfs, substrate },
     }),
     bases: await BaseStore.open({ directory: at("bases"), artifacts, chunks, bytesMax }),
-    empties: await EmptyDisks.open(at("empty")),
+    empties,
     artifacts,
     cuts: new CutStore({ artifacts, chunks }),
     checkpoints: await CheckpointCache.open({ directory: at("checkpoints"), bytesMax }),
@@ -76,6 +79,7 @@ export async function realHost(plane: TestControlPlane): Promise<RealHost> {
     builtInImage: baseImage.path,
     guest: { environment: {}, extraCa: undefined },
     scratchMib: 1024,
+    images: await openImageGround({ ...imageSettings, ...images }, { directory: at("images"), empties }),
   };
   return {
     host,

@@ -2,7 +2,7 @@
  * A control plane at the worker's wire: checks every request against the protocol, keeps reports, calls and completions, serves grants and blobs
  * from memory. It decides nothing by itself that a test has not said.
  */
-import type { Directive, Lease, ProgramCallRequest, ReportItem, WorkerBody, WorkerRoute } from "@helmr/protocol/worker";
+import type { Directive, Lease, ProgramCallRequest, ReportItem, StoredImageStep, WorkerBody, WorkerRoute } from "@helmr/protocol/worker";
 import { workerRoutes } from "@helmr/protocol/worker";
 import { type ApiAnswer, type ApiHandler, ApiServer } from "./api-server.ts";
 
@@ -25,6 +25,10 @@ export class TestControlPlane {
   answerCall: (request: ProgramCallRequest) => unknown = () => ({ state: "answered", value: null });
   attemptState: "started" | "cancelled" = "started";
   sources = new Map<string, Buffer>();
+  /** Kept image steps, by key; and what stood at a place the last time. */
+  readonly imageSteps = new Map<string, StoredImageStep>();
+  readonly imagePlaces = new Map<string, Record<string, string>>();
+  readonly secrets = new Map<string, string>();
 
   private constructor(api: ApiServer) {
     this.api = api;
@@ -98,6 +102,7 @@ export class TestControlPlane {
       this.builds.push(body);
       return { body: { state: "deployed" } };
     });
+    this.serveImages();
     this.route("grants", ({ gets, puts }) => {
       const grant = (method: string) => (key: string) => ({
         object_key: key,
@@ -109,6 +114,30 @@ export class TestControlPlane {
       return { body: { grants: [...gets.map(grant("GET")), ...puts.map((put) => grant("PUT")(put.object_key))] } };
     });
     this.api.routes.set("*", (request) => this.serveBytes(request));
+  }
+
+  private serveImages(): void {
+    this.route("buildSecrets", ({ names }) => ({
+      body: {
+        values: names.flatMap((name) => (this.secrets.has(name) ? [{ name, value: this.secrets.get(name) }] : [])),
+        unavailable: names
+          .filter((name) => !this.secrets.has(name))
+          .map((name) => ({ name, message: `secret "${name}" is unavailable: secret not found` })),
+      },
+    }));
+    this.route("imageStepsFind", ({ steps }) => ({
+      body: {
+        found: steps.flatMap(({ key }) => this.imageSteps.get(key) ?? []),
+        previous: steps.flatMap(({ place }) => (this.imagePlaces.has(place) ? [{ place, inputs: this.imagePlaces.get(place) }] : [])),
+      },
+    }));
+    this.route("imageStepsKeep", ({ key, place, inputs, artifact, config }) => {
+      const { artifact_id, manifest_key, digest, length_bytes } = artifact;
+      const step = this.imageSteps.get(key) ?? { key, artifact: { artifact_id, manifest_key, digest, length_bytes }, config };
+      this.imageSteps.set(key, step);
+      this.imagePlaces.set(place, inputs);
+      return { body: { step } };
+    });
   }
 
   private takeItems(body: WorkerBody<"report">): ApiAnswer {

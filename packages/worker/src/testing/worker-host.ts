@@ -10,6 +10,7 @@ import { PackCache } from "../chunks/pack-cache.ts";
 import { tenantKeys } from "../chunks/sealing.ts";
 import { WorkerClient } from "../control/client.ts";
 import { EmptyDisks } from "../disks/empty-disks.ts";
+import { type ImageSettings, openImageGround } from "../images/image-ground.ts";
 import { LiveDesk } from "../mount/live-desk.ts";
 import { noNetwork } from "../host/network-peer.ts";
 import { runLimits, type RunLimits } from "../limits.ts";
@@ -42,7 +43,7 @@ const testLimits: RunLimits = {
 
 export async function testHost(
   plane: TestControlPlane,
-  options: { home: string; chunks: ChunkWorker; limits?: Partial<RunLimits>; driver?: FakeDriver },
+  options: { home: string; chunks: ChunkWorker; limits?: Partial<RunLimits>; driver?: FakeDriver; images?: Partial<ImageSettings> },
 ): Promise<TestHost> {
   const { home, chunks } = options;
   const driver = options.driver ?? new FakeDriver();
@@ -53,6 +54,8 @@ export async function testHost(
   const bytesMax = 1024 * 1024 * 1024;
   const guest = { kernel: "kernel", initramfs: "initramfs", substrate: "substrate" };
   const events: TestHost["events"] = [];
+  const empties = await EmptyDisks.open(at("empty"));
+  const imageSettings = { mirrors: "", registries: "", pull: "always", layersMib: 64, cachesMib: 64, ...options.images } as const;
   const telemetry: Telemetry = (event, attributes) => {
     events.push({ event, attributes });
   };
@@ -65,7 +68,7 @@ export async function testHost(
     spares: new SparePlan({ driver, count: 1, onFailed: () => {} }),
     templates: await TemplateStore.open({ directory: at("templates"), bytesMax, driver, guest }),
     bases: await BaseStore.open({ directory: at("bases"), artifacts, chunks, bytesMax }),
-    empties: await EmptyDisks.open(at("empty")),
+    empties,
     artifacts,
     cuts: new CutStore({ artifacts, chunks }),
     checkpoints: await CheckpointCache.open({ directory: at("checkpoints"), bytesMax }),
@@ -77,6 +80,7 @@ export async function testHost(
     builtInImage: at("base.ext4"),
     guest: { environment: {}, extraCa: undefined },
     scratchMib: 16,
+    images: await openImageGround(imageSettings, { directory: at("images"), empties }),
   };
 }
 

@@ -221,6 +221,15 @@ export class BaseStore {
     }
   }
 
+  /** The file of an artifact that was just stored becomes its base: it is moved here. */
+  async adopt(what: { orgId: string; digest: string; manifest: ChunkManifest }, path: string): Promise<void> {
+    if (this.has(what.orgId, what.digest)) return;
+    await this.exclusively(
+      keyOf(what.orgId, what.digest),
+      this.make(what, (target) => rename(path, target)),
+    );
+  }
+
   async advance(to: Advance): Promise<void> {
     const key = keyOf(to.orgId, to.digest);
     if (this.has(to.orgId, to.digest)) {
