@@ -95,9 +95,10 @@ function exchange(connection: LiveStream, request: FastifyRequest, preview: Prev
       headers: requestHeaders(request.raw.headers, preview.port),
       createConnection: () => connection,
     });
-    outgoing.setTimeout(headMs, () => outgoing.destroy(new TypeError(`nothing was heard for ${headMs} ms`)));
-    outgoing.on("response", resolve);
-    outgoing.on("error", reject);
+    // A live call is a stream, not a socket: it has no timeout of its own.
+    const timer = setTimeout(() => outgoing.destroy(new TypeError(`nothing was heard for ${headMs} ms`)), headMs);
+    outgoing.on("response", (answer) => (clearTimeout(timer), resolve(answer)));
+    outgoing.on("error", (error) => (clearTimeout(timer), reject(error)));
     request.raw.pipe(outgoing);
     request.raw.on("aborted", () => outgoing.destroy());
   });

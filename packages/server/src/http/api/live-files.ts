@@ -138,6 +138,13 @@ export function addLiveFileRoutes(routes: Routes, context: EngineContext): void 
   });
 
   routes.add(liveFileEndpoints.mkdir, async ({ scope, params, body }) => {
+    const segments = body.path.split("/");
+    for (let depth = 1; depth < segments.length; depth += 1) {
+      const above = { kind: "mkdir" as const, path: segments.slice(0, depth).join("/") };
+      const made = await perform(context, target(scope, params), above);
+      if (isRefusal(made)) return made;
+      if (!made.ok && made.code !== "exists") return liveRefusal(made);
+    }
     const operation = { kind: "mkdir" as const, path: body.path, ...(body.mode === undefined ? {} : { mode: body.mode }) };
     return describe(context, target(scope, params), { operation, path: body.path, status: 201 });
   });
@@ -148,17 +155,18 @@ export function addLiveFileRoutes(routes: Routes, context: EngineContext): void 
 
   routes.add(liveFileEndpoints.remove, async ({ scope, params, query }) => {
     const operation = { kind: "remove" as const, path: query.path, recursive: query.recursive };
-    const stream = await openLiveCall(context, target(scope, params), fileCall(operation));
-    if (isRefusal(stream)) return stream;
-    const opened = await finished(stream);
-    return opened.ok ? { status: 204 } : liveRefusal(opened);
+    const removed = await perform(context, target(scope, params), operation);
+    if (isRefusal(removed)) return removed;
+    return removed.ok ? { status: 204 } : liveRefusal(removed);
   });
 }
 
 const fileCall = (operation: LiveFileOperation) => ({ kind: "file" as const, operation });
 
 /** Without bytes in either direction. */
-async function finished(stream: LiveStream) {
+async function perform(context: EngineContext, target: LiveTarget, operation: LiveFileOperation) {
+  const stream = await openLiveCall(context, target, fileCall(operation));
+  if (isRefusal(stream)) return stream;
   const opened = await stream.opened;
   stream.destroy();
   return opened;
@@ -234,10 +242,9 @@ async function describe(
   target: LiveTarget,
   { operation, path, status }: { operation: LiveFileOperation; path: string; status: number },
 ): Promise<Answer<{ entry: FileEntry }> | Refusal> {
-  const stream = await openLiveCall(context, target, fileCall(operation));
-  if (isRefusal(stream)) return stream;
-  const opened = await finished(stream);
-  if (!opened.ok) return liveRefusal(opened);
+  const done = await perform(context, target, operation);
+  if (isRefusal(done)) return done;
+  if (!done.ok) return liveRefusal(done);
   const entry = await statLive(context, target, path);
   return isRefusal(entry) ? entry : { status, body: { entry } };
 }
