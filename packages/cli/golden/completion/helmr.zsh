@@ -11,7 +11,7 @@ _helmr() {
     fi
     case "$word" in
       --) _normal; return ;;
-      --api-url|-a|--dir|--project|-p|--env|-e|--env-file|--timeout|--reason|--payload-file|--payload-json|--payload|--queue|--concurrency-key|--priority|--ttl|--max-duration-seconds|--metadata-file|--metadata-json|--tag|--retry-file|--retry-json|--idempotency-key|--idempotency-key-ttl|--workspace|--external-id|--data-json|--correlation-id|--cursor|--limit|--session|--status|--sandbox|--cwd|--set-env|--cols|--rows|--slug|--name|--color|--value) skip=1 ;;
+      --api-url|-a|--dir|--project|-p|--env|-e|--env-file|--timeout|--reason|--payload-file|--payload-json|--payload|--queue|--concurrency-key|--priority|--ttl|--max-duration-seconds|--metadata-file|--metadata-json|--tag|--retry-file|--retry-json|--idempotency-key|--idempotency-key-ttl|--workspace|--external-id|--data-json|--correlation-id|--cursor|--limit|--session|--status|--sandbox|--cwd|--set-env|--cols|--rows|--version|--kind|--from|--from-workspace|--to|--expect|--message|--slug|--name|--color|--value) skip=1 ;;
       -*) ;;
       *)
         _helmr_level "$helmr_path"
@@ -39,7 +39,7 @@ _helmr() {
 _helmr_level() {
   case "$1" in
     '')
-      helmr_words=('init:make a project with a task that runs as it is' 'login:log in through the browser and save the login' 'logout:revoke the saved login and delete it' 'whoami:say which credential is used, and for which host' 'deploy:build a project, wait for it and make it the current deployment' 'deployment:see and promote deployments' 'sandbox:see the sandboxes of the current deployment' 'task:see the tasks of the current deployment' 'session:start, see and end sessions' 'run:see, follow and cancel runs' 'token:create and complete tokens that runs wait for' 'workspace:work with workspaces: commands, terminals, mounts' 'project:see and manage projects' 'env:see and manage the environments of a project' 'secret:set and delete secrets' 'completion:print a completion script for a shell')
+      helmr_words=('init:make a project with a task that runs as it is' 'login:log in through the browser and save the login' 'logout:revoke the saved login and delete it' 'whoami:say which credential is used, and for which host' 'deploy:build a project, wait for it and make it the current deployment' 'deployment:see and promote deployments' 'sandbox:see the sandboxes of the current deployment' 'task:see the tasks of the current deployment' 'session:start, see and end sessions' 'run:see, follow and cancel runs' 'token:create and complete tokens that runs wait for' 'workspace:work with workspaces: commands, terminals, mounts, files, versions' 'project:see and manage projects' 'env:see and manage the environments of a project' 'secret:set and delete secrets' 'completion:print a completion script for a shell')
       helmr_flags=('--version:print the version' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'init')
@@ -207,7 +207,7 @@ _helmr_level() {
       helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--status:only pending, completed, expired or cancelled ones' '--limit:at most so many tokens' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'workspace')
-      helmr_words=('create:create an empty workspace for a sandbox' 'list:list workspaces' 'get:show a workspace' 'update:replace metadata or tags of a workspace' 'delete:delete a workspace with all its versions' 'open:print where the console shows a workspace' 'materialize:mount a workspace, or show the mount it has' 'connect:mount a workspace, or show the mount it has' 'stop:capture and unmount a workspace' 'exec:run a command in a workspace' 'shell:open a shell in a workspace' 'pty:work with terminals of a workspace')
+      helmr_words=('create:create an empty workspace for a sandbox' 'list:list workspaces' 'get:show a workspace' 'update:replace metadata or tags of a workspace' 'delete:delete a workspace with all its versions' 'open:print where the console shows a workspace' 'materialize:mount a workspace, or show the mount it has' 'connect:mount a workspace, or show the mount it has' 'stop:capture and unmount a workspace' 'exec:run a command in a workspace' 'shell:open a shell in a workspace' 'pty:work with terminals of a workspace' 'files:list the files of a directory, without a machine' 'cp:download a file or a directory, without a machine' 'versions:list the versions of a workspace, the newest first' 'diff:show which files differ between two versions, without a machine' 'fork:make a new workspace that begins with a version of this one' 'restore:make an old version the current one again')
       helmr_flags=('--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'workspace create')
@@ -285,6 +285,30 @@ _helmr_level() {
     'workspace pty close')
       helmr_words=()
       helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
+      ;;
+    'workspace files')
+      helmr_words=()
+      helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--version:id of a version; default: the current one' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
+      ;;
+    'workspace cp')
+      helmr_words=()
+      helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--version:id of a version; default: the current one' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
+      ;;
+    'workspace versions')
+      helmr_words=()
+      helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--kind:user or system' '--limit:at most so many' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
+      ;;
+    'workspace diff')
+      helmr_words=()
+      helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--from:version to begin with; default: the one before' '--from-workspace:workspace of --from, when it is another one' '--to:version to end with; default: the current one' '--patch:show text files as unified diffs' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
+      ;;
+    'workspace fork')
+      helmr_words=()
+      helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--version:id of a version; default: the current one' '--external-id:an id of your own, unique in the environment' '--metadata-json:metadata, an object' '--tag:tag of the workspace' '--idempotency-key:a repeated fork with this key gives the same workspace' '--idempotency-key-ttl:how long the key is remembered, such as 24h' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
+      ;;
+    'workspace restore')
+      helmr_words=()
+      helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--expect:refuse when the current version is another one' '--message:what the versions list says about it' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'project')
       helmr_words=('list:list projects' 'get:show a project and its environments' 'create:create a project with the environments production and staging' 'update:rename a project' 'delete:delete a project with everything in it')

@@ -60,6 +60,12 @@ import { workspacePtyClose } from "./workspace/pty/close.ts";
 import { workspacePtyConnect } from "./workspace/pty/connect.ts";
 import { workspacePtyCreate } from "./workspace/pty/create.ts";
 import { workspaceShell } from "./workspace/shell.ts";
+import { workspaceCp } from "./workspace/cp.ts";
+import { workspaceDiff } from "./workspace/diff.ts";
+import { workspaceFiles } from "./workspace/files.ts";
+import { workspaceFork } from "./workspace/fork.ts";
+import { workspaceRestore } from "./workspace/restore.ts";
+import { workspaceVersions } from "./workspace/versions.ts";
 import { workspaceStop } from "./workspace/stop.ts";
 import { workspaceUpdate } from "./workspace/update.ts";
 
@@ -79,7 +85,7 @@ export const groups: readonly Group[] = [
   { name: "session stream output", summary: "list output records" },
   { name: "run", summary: "see, follow and cancel runs" },
   { name: "token", summary: "create and complete tokens that runs wait for" },
-  { name: "workspace", summary: "work with workspaces: commands, terminals, mounts" },
+  { name: "workspace", summary: "work with workspaces: commands, terminals, mounts, files, versions" },
   { name: "workspace exec", summary: "run a command in a workspace" },
   { name: "workspace pty", summary: "work with terminals of a workspace" },
   { name: "project", summary: "see and manage projects" },
@@ -138,6 +144,12 @@ export const commands: readonly CommandSpec[] = [
   workspacePtyCreate,
   workspacePtyConnect,
   workspacePtyClose,
+  workspaceFiles,
+  workspaceCp,
+  workspaceVersions,
+  workspaceDiff,
+  workspaceFork,
+  workspaceRestore,
   projectList,
   projectGet,
   projectCreate,

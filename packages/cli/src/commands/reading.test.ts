@@ -46,6 +46,23 @@ const appended = example("streams", "appendInput") as { record: object };
 const token = { id: ids.token, status: "pending", timeout_at: "2026-06-06T09:30:00.125Z", tags: ["approval", "night"] };
 const workspace = (example("workspaces", "get") as { workspace: object }).workspace;
 const mount = example("workspaces", "connect") as object;
+const version = (example("versions", "get") as { version: object }).version;
+const fileEntry = { path: "src/main.ts", kind: "file", size_bytes: 512, mode: 420, mod_time: "2026-06-06T09:30:00.125Z" };
+const entries = [
+  { ...fileEntry, name: "main.ts" },
+  { path: "src/lib", name: "lib", kind: "directory", size_bytes: 4096, mode: 493 },
+  { path: "src/link", name: "link", kind: "symlink", size_bytes: 3, mode: 511, link_target: "lib" },
+];
+const difference = {
+  from_version_id: ids.version,
+  to_version_id: ids.other,
+  path: ".",
+  changes: [
+    { path: "a", change: "added", after: fileEntry },
+    { path: "b", change: "removed", before: fileEntry },
+    { path: "c", change: "changed", before: fileEntry, after: fileEntry },
+  ],
+};
 const exec = (example("execs", "get") as { exec: object }).exec;
 const secret = example("secrets", "get") as object;
 
@@ -364,6 +381,48 @@ const cases: Record<string, Case> = {
     body: {},
     text: `${ids.mount} ${ids.workspace} mounted\n`,
     json: mount,
+  },
+  "workspace files": {
+    argv: ["workspace", "files", ids.workspace, "src", "--version", ids.version],
+    route: `GET /api/workspaces/${ids.workspace}/files`,
+    query: { path: "src", limit: "500", source: "version", version_id: ids.version },
+    answer: { path: "src", entries },
+    text: `0644\t512\t2026-06-06T09:30:00Z\tsrc/main.ts\n0755\t4096\t\tsrc/lib/\n0777\t3\t\tsrc/link -> lib\n`,
+    json: { path: "src", entries },
+  },
+  "workspace versions": {
+    argv: ["workspace", "versions", ids.workspace, "--kind", "system", "--limit", "5"],
+    route: `GET /api/workspaces/${ids.workspace}/versions`,
+    query: { kind: "system", limit: "5" },
+    answer: { versions: [{ ...version, message: "of a run" }] },
+    text: `${ids.version}\tready\tsystem\t2026-06-06T09:30:00Z\tof a run\n`,
+    json: { versions: [{ ...version, message: "of a run" }] },
+  },
+  "workspace diff": {
+    argv: ["workspace", "diff", ids.workspace, "--from", ids.version, "--from-workspace", ids.other],
+    route: `GET /api/workspaces/${ids.workspace}/diff`,
+    query: { from: ids.version, from_workspace_id: ids.other, limit: "500" },
+    answer: difference,
+    text: "A a\nD b\nM c\n",
+    json: difference,
+  },
+  "workspace fork": {
+    argv: ["workspace", "fork", ids.workspace, "--version", ids.version, "--external-id", "x", "--tag", "t", "--idempotency-key", " k "],
+    route: `POST /api/workspaces/${ids.workspace}/fork`,
+    status: 201,
+    answer: { workspace },
+    body: { version_id: ids.version, external_id: "x", tags: ["t"], idempotency_key: "k" },
+    text: `workspace_id: ${ids.workspace}\nstate: active\nsandbox_id: default\n`,
+    json: { workspace },
+  },
+  "workspace restore": {
+    argv: ["workspace", "restore", ids.workspace, ids.version, "--expect", ids.other, "--message", "back"],
+    route: `POST /api/workspaces/${ids.workspace}/restore`,
+    status: 201,
+    answer: { version: { ...version, id: ids.record } },
+    body: { version_id: ids.version, expected_version_id: ids.other, message: "back" },
+    text: `${ids.record} ${ids.workspace} restored\n`,
+    json: { version: { ...version, id: ids.record } },
   },
   "workspace stop": {
     argv: ["workspace", "stop", ids.workspace, "--idempotency-key", "k"],

@@ -82,6 +82,11 @@ export class ApiClient {
     return answer.stream;
   }
 
+  /** Bytes as they are. Breaks when nothing was heard for a while. */
+  async content<Id extends RouteId>(id: Id, options: RequestOptions<Id>): Promise<Readable> {
+    return (await this.#send(id, options, { accept: "application/octet-stream", silenceMsMax: silenceMsMax.request })).stream;
+  }
+
   async upload<Id extends RouteId>(id: Id, contentType: string, body: RequestBody): Promise<RouteAnswer<Id>> {
     const answer = await this.#send(
       id,

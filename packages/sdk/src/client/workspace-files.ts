@@ -1,9 +1,16 @@
 /** Files and versions of one workspace (sdk §9.7, §13). */
-import type { FileEntry, FilePage, WorkspaceVersion as WireVersion } from "@helmr/protocol/api";
+import type {
+  FileDiff,
+  FileEntry,
+  FilePage,
+  VersionDiff,
+  VersionRestoreResult,
+  WorkspaceVersion as WireVersion,
+} from "@helmr/protocol/api";
 import { DefinitionError } from "../errors.ts";
-import { idOf } from "./body-members.ts";
-import type { WorkspaceFileSourceOptions, WorkspaceFilesApi, WorkspaceVersionsApi } from "./workspace-shapes.ts";
-import { fileEntryView, fileListView, versionView } from "./workspace-views.ts";
+import { idOf, members } from "./body-members.ts";
+import type { WorkspaceDiffSides, WorkspaceFileSourceOptions, WorkspaceFilesApi, WorkspaceVersionsApi } from "./workspace-shapes.ts";
+import { diffView, fileDiffView, fileEntryView, fileListView, versionView } from "./workspace-views.ts";
 import type { Query, Transport } from "./transport.ts";
 
 /** `base` is the path of the workspace. */
@@ -63,5 +70,34 @@ export function versionsApi(transport: Transport, base: string): WorkspaceVersio
       const { versions } = await transport.json<{ versions: WireVersion[] }>({ method: "GET", path: `${base}/versions`, query, options });
       return versions.map(versionView);
     },
+    async restore(versionId, options = {}) {
+      const { version } = await transport.json<VersionRestoreResult>({
+        method: "POST",
+        path: `${base}/restore`,
+        body: members({
+          version_id: idOf(versionId, "a version"),
+          expected_version_id: options.expectedVersionId,
+          message: options.message,
+        }),
+        options,
+      });
+      return versionView(version);
+    },
+    async diff(options = {}) {
+      const query: Query = [...sidesQuery(options), ["path", options.path], ["limit", options.limit], ["cursor", options.cursor]];
+      return diffView(await transport.json<VersionDiff>({ method: "GET", path: `${base}/diff`, query, options }));
+    },
+    async diffFile(path, options = {}) {
+      const query: Query = [...sidesQuery(options), ["path", path]];
+      return fileDiffView(await transport.json<FileDiff>({ method: "GET", path: `${base}/diff/file`, query, options }));
+    },
   });
+}
+
+function sidesQuery({ from, fromWorkspaceId, to }: WorkspaceDiffSides): Query {
+  return [
+    ["from", from],
+    ["from_workspace_id", fromWorkspaceId],
+    ["to", to],
+  ];
 }

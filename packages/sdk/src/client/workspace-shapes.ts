@@ -143,9 +143,67 @@ export interface WorkspaceVersionListOptions extends RequestOptions {
   readonly limit?: number;
 }
 
+export interface WorkspaceRestoreOptions extends RequestOptions {
+  /** Refuse when the current version is another one. */
+  readonly expectedVersionId?: string;
+  readonly message?: string;
+}
+
+/** Which versions are compared: by default the current one with its parent. */
+export interface WorkspaceDiffSides {
+  readonly from?: string;
+  /** The workspace of `from`, when it is another one: a fork against its origin. */
+  readonly fromWorkspaceId?: string;
+  readonly to?: string;
+}
+export type WorkspaceDiffOptions = RequestOptions &
+  WorkspaceDiffSides & { readonly path?: string; readonly limit?: number; readonly cursor?: string };
+
+export interface WorkspaceTreeChange {
+  readonly path: string;
+  readonly change: "added" | "removed" | "changed";
+  readonly before: WorkspaceFileEntry | null;
+  readonly after: WorkspaceFileEntry | null;
+}
+
+export interface WorkspaceDiff {
+  /** Null: compared with the empty tree. */
+  readonly fromVersionId: string | null;
+  readonly toVersionId: string;
+  readonly path: string;
+  readonly changes: readonly WorkspaceTreeChange[];
+  readonly nextCursor: string | null;
+}
+
+export interface WorkspaceFileDiff {
+  readonly fromVersionId: string | null;
+  readonly toVersionId: string;
+  readonly path: string;
+  readonly change: "added" | "removed" | "changed" | "unchanged";
+  readonly format: "text" | "binary" | "too_large";
+  /** A unified diff; null when the file is no text or too large. */
+  readonly unified: string | null;
+}
+
 export interface WorkspaceVersionsApi {
   retrieve(versionId: string, options?: RequestOptions): Promise<WorkspaceVersion>;
   list(options?: WorkspaceVersionListOptions): Promise<readonly WorkspaceVersion[]>;
+  /** A new current version with the content of an old one. */
+  restore(versionId: string, options?: WorkspaceRestoreOptions): Promise<WorkspaceVersion>;
+  /** Files that differ between two versions. */
+  diff(options?: WorkspaceDiffOptions): Promise<WorkspaceDiff>;
+  /** One file of two versions as text. */
+  diffFile(path: string, options?: RequestOptions & WorkspaceDiffSides): Promise<WorkspaceFileDiff>;
+}
+
+export interface WorkspaceForkOptions extends RequestOptions {
+  /** Default: the current one. */
+  readonly versionId?: string;
+  readonly externalId?: string;
+  readonly metadata?: JsonObject;
+  readonly tags?: readonly string[];
+  readonly idempotencyKey?: string;
+  readonly idempotencyKeyTTL?: string;
 }
 
 type WorkspaceAddress = string | { readonly id: string };
@@ -162,6 +220,8 @@ export interface WorkspacesApi {
   materialize(workspace: WorkspaceAddress, options?: WorkspaceMaterializeOptions): Promise<WorkspaceMaterialization>;
   connect(workspace: WorkspaceAddress, options?: WorkspaceMaterializeOptions): Promise<WorkspaceMaterialization>;
   stop(workspace: WorkspaceAddress, options?: WorkspaceStopOptions): Promise<WorkspaceStopResult>;
+  /** A new workspace that begins with the content of a version; nothing is copied. */
+  fork(workspace: WorkspaceAddress, options?: WorkspaceForkOptions): Promise<Workspace>;
 }
 
 export interface WorkspaceHandle {
@@ -172,6 +232,7 @@ export interface WorkspaceHandle {
   materialize(options?: WorkspaceMaterializeOptions): Promise<WorkspaceMaterialization>;
   connect(options?: WorkspaceMaterializeOptions): Promise<WorkspaceMaterialization>;
   stop(options?: WorkspaceStopOptions): Promise<WorkspaceStopResult>;
+  fork(options?: WorkspaceForkOptions): Promise<Workspace>;
   /** Starts a program; mounts the workspace if needed. */
   exec(command: readonly string[], options?: WorkspaceExecCreateOptions): Promise<WorkspaceExecHandle>;
   readonly execs: WorkspaceExecsApi;

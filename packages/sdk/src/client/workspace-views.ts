@@ -1,8 +1,10 @@
 /** From the wire's workspaces, mounts, files and versions to results (sdk §9.7, §11). */
 import type {
+  FileDiff,
   FileEntry,
   FilePage,
   Mount,
+  VersionDiff,
   Workspace as WireWorkspace,
   WorkspaceStopResult as WireStopResult,
   WorkspaceVersion as WireVersion,
@@ -10,6 +12,8 @@ import type {
 import { optional } from "./body-members.ts";
 import type {
   Workspace,
+  WorkspaceDiff,
+  WorkspaceFileDiff,
   WorkspaceFileEntry,
   WorkspaceFileList,
   WorkspaceMaterialization,
@@ -101,5 +105,31 @@ export function versionView(wire: WireVersion): WorkspaceVersion {
     message: wire.message ?? "",
     promotedAt: wire.promoted_at ?? null,
     createdAt: wire.created_at,
+  };
+}
+
+export function diffView(wire: VersionDiff): WorkspaceDiff {
+  return {
+    fromVersionId: wire.from_version_id ?? null,
+    toVersionId: wire.to_version_id,
+    path: wire.path,
+    changes: wire.changes.map(({ path, change, before, after }) => ({
+      path,
+      change,
+      before: before === undefined ? null : fileEntryView(before),
+      after: after === undefined ? null : fileEntryView(after),
+    })),
+    nextCursor: wire.next_cursor ?? null,
+  };
+}
+
+export function fileDiffView(wire: FileDiff): WorkspaceFileDiff {
+  return {
+    fromVersionId: wire.from_version_id ?? null,
+    toVersionId: wire.to_version_id,
+    path: wire.path,
+    change: wire.change,
+    format: wire.format,
+    unified: wire.unified ?? null,
   };
 }

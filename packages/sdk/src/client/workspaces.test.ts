@@ -195,6 +195,69 @@ test("versions", async () => {
   expect(server.lines()).toEqual(["GET /api/workspaces/w1/versions/v%2F1", "GET /api/workspaces/w1/versions?kind=user&limit=3"]);
 });
 
+test("restore, diff and fork", async () => {
+  const version = { id: "v2", workspace_id: "w1", kind: "user", state: "ready", content_digest: "sha256:x", size_bytes: 5 };
+  const wire = { ...version, artifact_encoding: "blocks", artifact_entry_count: 2, created_at: time };
+  const entry = { path: "a", kind: "file", size_bytes: 1, mode: 420 };
+  const diff = {
+    from_version_id: "v1",
+    to_version_id: "v2",
+    path: ".",
+    changes: [{ path: "a", change: "added", after: entry }],
+    next_cursor: "a",
+  };
+  server.expect(
+    json({ version: wire }, 201),
+    json(diff),
+    json({ to_version_id: "v2", path: "a", change: "added", format: "binary" }),
+    json({ workspace: wireWorkspace }, 201),
+    json({ workspace: wireWorkspace }, 201),
+  );
+  expect(await handle.versions.restore("v1", { expectedVersionId: "v0", message: "back" })).toMatchObject({ id: "v2", kind: "user" });
+  expect(server.lastBody()).toEqual({ version_id: "v1", expected_version_id: "v0", message: "back" });
+  expect(await handle.versions.diff({ from: "v1", fromWorkspaceId: "w0", to: "v2", path: "src", limit: 5, cursor: "src/a" })).toEqual({
+    fromVersionId: "v1",
+    toVersionId: "v2",
+    path: ".",
+    changes: [
+      {
+        path: "a",
+        change: "added",
+        before: null,
+        after: { path: "a", name: null, kind: "file", sizeBytes: 1, mode: 420, linkTarget: null, modTime: null },
+      },
+    ],
+    nextCursor: "a",
+  });
+  expect(await handle.versions.diffFile("a")).toEqual({
+    fromVersionId: null,
+    toVersionId: "v2",
+    path: "a",
+    change: "added",
+    format: "binary",
+    unified: null,
+  });
+  expect(
+    await handle.fork({ versionId: "v1", externalId: "x", metadata: {}, tags: ["t"], idempotencyKey: "k", idempotencyKeyTTL: "1h" }),
+  ).toEqual(workspaceExpected);
+  expect(server.lastBody()).toEqual({
+    version_id: "v1",
+    external_id: "x",
+    metadata: {},
+    tags: ["t"],
+    idempotency_key: "k",
+    idempotency_key_ttl: "1h",
+  });
+  expect(await workspaces.fork("w/1")).toEqual(workspaceExpected);
+  expect(server.lines()).toEqual([
+    "POST /api/workspaces/w1/restore",
+    "GET /api/workspaces/w1/diff?from=v1&from_workspace_id=w0&to=v2&path=src&limit=5&cursor=src%2Fa",
+    "GET /api/workspaces/w1/diff/file?path=a",
+    "POST /api/workspaces/w1/fork",
+    "POST /api/workspaces/w%2F1/fork",
+  ]);
+});
+
 async function startExec(): Promise<WorkspaceExecHandle> {
   server.expect(json({ exec: wireExec }, 201));
   return await handle.exec(["npm", "test"]);

@@ -57,6 +57,20 @@ export function workspacesApi(transport: Transport): WorkspacesApi {
     materialize: (workspace, options = {}) => mount(transport, `${pathOf(workspace)}/materialize`, options),
     connect: (workspace, options = {}) => mount(transport, `${pathOf(workspace)}/connect`, options),
     stop: (workspace, options = {}) => stop(transport, `${pathOf(workspace)}/stop`, options),
+    fork: (workspace, options = {}) =>
+      requestWorkspace(transport, {
+        method: "POST",
+        path: `${pathOf(workspace)}/fork`,
+        body: members({
+          version_id: options.versionId,
+          external_id: options.externalId,
+          metadata: options.metadata,
+          tags: options.tags,
+          idempotency_key: options.idempotencyKey,
+          idempotency_key_ttl: options.idempotencyKeyTTL,
+        }),
+        options,
+      }),
   };
   return Object.freeze(api);
 }
@@ -93,6 +107,7 @@ function workspaceHandle(transport: Transport, api: WorkspacesApi, id: string): 
     materialize: (options) => api.materialize(id, options),
     connect: (options) => api.connect(id, options),
     stop: (options) => api.stop(id, options),
+    fork: (options) => api.fork(id, options),
     exec: (command, options) => execs.create(command, options),
     execs,
     pty: ptyApi(transport, base),

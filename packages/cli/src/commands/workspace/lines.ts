@@ -20,3 +20,4 @@ export function workspacePath(workspaceId: string): string {
 export const exampleWorkspace = "01980a00-0000-7000-8000-000000000007";
 export const exampleExec = "01980a00-0000-7000-8000-00000000000e";
 export const examplePty = "01980a00-0000-7000-8000-00000000000f";
+export const exampleVersion = "01980a00-0000-7000-8000-000000000008";
