@@ -133,6 +133,14 @@ export const settings = {
     "",
     "file with the key ring (src/key-ring.ts); default keys.json in the state directory, made at first start in local mode",
   ),
+  checkpointKey: secret(
+    setting(
+      "HELMR_CHECKPOINT_ENCRYPTION_KEY",
+      text,
+      "",
+      "keys that seal checkpoints and all other chunks, as id:base64, the current one first, older ones after commas; before those of the key ring",
+    ),
+  ),
   keyRing: secret(setting("HELMR_KEY_RING", text, "", "the key ring itself, instead of a file")),
   blobStore: setting("HELMR_BLOB_STORE", oneOf(["fs"]), "fs", "where bytes are kept"),
   blobDirectory: setting("HELMR_BLOB_DIR", text, "", "directory of the fs store; default blobs/ in the state directory"),

@@ -47,6 +47,20 @@ test("a damaged file is refused and kept", async () => {
   expect(await readFile(path, "utf8")).toBe("{}");
 });
 
+test("keys of checkpoints may be given apart: the first seals, the others and the ring's own stay readable", async () => {
+  const ring = generateKeyRing();
+  const own = ring.content[0];
+  const key = (byte: number) => Buffer.alloc(32, byte);
+  const load = (checkpointKey: string) => loadKeyRing({ mode: "self_hosted", keyFile: "", keyRing: keyRingText(ring), checkpointKey });
+  const both = await load(`new:${key(1).toString("base64")}, old:${key(2).toString("base64")}`);
+  expect(both.content.map((root) => root.id)).toEqual(["new", "old", own.id]);
+  expect({ ...both, content: ring.content }).toEqual(ring);
+  expect((await load(`${own.id}:${own.key.toString("base64")}`)).content).toEqual([own]);
+  await expect(load("new:short")).rejects.toThrow(/HELMR_CHECKPOINT_ENCRYPTION_KEY: key "new".* must be the base64 of 32 bytes/);
+  await expect(load(`${own.id}:${key(3).toString("base64")}`)).rejects.toThrow(/is another key in the key ring/);
+  await expect(load(`a:${key(1).toString("base64")},a:${key(1).toString("base64")}`)).rejects.toThrow(/used twice/);
+});
+
 test("loadKeyRing() takes the ring of the environment before any file, and makes a file on one machine only", async () => {
   const keyFile = join(directory, "keys.json");
   const given = generateKeyRing();

@@ -6,7 +6,7 @@ import { link, mkdir, open, readFile, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Config, ConfigError } from "./config.ts";
 import { randomText } from "./credentials.ts";
-import { generateKeyRing, type KeyRing, keyRingText, parseKeyRing } from "./key-ring.ts";
+import { generateKeyRing, type KeyRing, keyRingText, parseKeyRing, withContentKeys } from "./key-ring.ts";
 
 export class KeyFileError extends Error {
   override name = "KeyFileError";
@@ -18,7 +18,17 @@ export class KeyFileError extends Error {
 }
 
 /** The ring of a process: given in the environment (Secrets Manager), else a file, which is made at first start on one machine only. */
-export async function loadKeyRing(config: Pick<Config, "keyRing" | "keyFile" | "mode">): Promise<KeyRing> {
+export async function loadKeyRing(
+  config: Pick<Config, "keyRing" | "keyFile" | "mode"> & Partial<Pick<Config, "checkpointKey">>,
+): Promise<KeyRing> {
+  const ring = await ownRing(config);
+  if (config.checkpointKey === undefined || config.checkpointKey === "") return ring;
+  const parsed = withContentKeys(ring, config.checkpointKey);
+  if (!parsed.ok) throw new ConfigError(parsed.problems.map((problem) => `HELMR_CHECKPOINT_ENCRYPTION_KEY: ${problem}`));
+  return parsed.ring;
+}
+
+async function ownRing(config: Pick<Config, "keyRing" | "keyFile" | "mode">): Promise<KeyRing> {
   if (config.keyRing === "") return readKeyFile(config.keyFile, { create: config.mode === "local" });
   const parsed = parseKeyRing(config.keyRing);
   if (!parsed.ok) throw new ConfigError(parsed.problems.map((problem) => `HELMR_KEY_RING: ${problem}`));

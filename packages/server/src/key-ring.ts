@@ -70,6 +70,25 @@ function parseRoots(purpose: KeyPurpose, value: unknown, problems: string[]): Ro
   return roots;
 }
 
+/**
+ * Keys of chunks and checkpoints given apart from the ring: `id:base64,older-id:base64`, the current one first. They come before the ring's own, which stay
+ * readable.
+ */
+export function withContentKeys(ring: KeyRing, text: string): ParsedKeyRing {
+  const problems: string[] = [];
+  const given = text.split(",").map((part) => {
+    const [id = "", key] = part.trim().split(":");
+    return { id, key };
+  });
+  const roots = parseRoots("content", given, problems);
+  const [current, ...older] = roots;
+  if (problems.length > 0 || current === undefined) return { ok: false, problems };
+  const own = ring.content.filter((root) => !roots.some((one) => one.id === root.id));
+  const differing = ring.content.find((root) => roots.some((one) => one.id === root.id && !one.key.equals(root.key)));
+  if (differing !== undefined) return { ok: false, problems: [`key id "${differing.id}" is another key in the key ring`] };
+  return { ok: true, ring: { ...ring, content: [current, ...older, ...own] } };
+}
+
 export function generateKeyRing(): KeyRing {
   return Object.fromEntries(keyPurposes.map((purpose) => [purpose, [generateRoot()]])) as unknown as KeyRing;
 }

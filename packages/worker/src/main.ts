@@ -1,6 +1,5 @@
 /** `node packages/worker/src/main.ts`: a worker process from its environment to its end. Only wiring. */
 import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
-import { arch } from "node:os";
 import { CheckpointCache } from "./checkpoints/checkpoint-cache.ts";
 import { CutStore } from "./checkpoints/cut.ts";
 import { ArtifactStore } from "./chunks/artifact-store.ts";
@@ -23,7 +22,8 @@ import { TemplateStore } from "./templates/template-store.ts";
 import { VmError } from "./vm/driver.ts";
 import { openDriver } from "./vm/open-driver.ts";
 import type { WorkerHost } from "./worker-host.ts";
-import { WorkerProcess, WorkerRefused, workerFacts } from "./worker-process.ts";
+import { workerFacts } from "./worker-facts.ts";
+import { WorkerProcess, WorkerRefused } from "./worker-process.ts";
 import { BaseStore } from "./workspace/base-store.ts";
 
 const MiB = 1024 * 1024;
@@ -83,7 +83,7 @@ async function openHost(config: Config, telemetry: Telemetry): Promise<WorkerHos
     path: paths.credential,
     secret: config.enrollmentSecret === "" ? undefined : config.enrollmentSecret,
     name: config.name,
-    facts: await workerFacts(driver),
+    facts: await workerFacts({ driver, guestFiles: { kernel, initramfs, substrate } }),
     timeoutMs: enrollMs,
   });
   const chunks = new ChunkWorker();
@@ -107,7 +107,7 @@ async function openHost(config: Config, telemetry: Telemetry): Promise<WorkerHos
     artifacts,
     cuts: new CutStore({ artifacts, chunks }),
     checkpoints: await CheckpointCache.open({ directory: paths.checkpoints, bytesMax: config.checkpointsMib * MiB }),
-    architecture: arch() === "arm64" ? "arm64" : "amd64",
+    guestFiles: { kernel, initramfs, substrate },
     network,
     live: new LiveDesk(),
     telemetry,

@@ -1,5 +1,4 @@
 /** What runs and builds are given: the parts of this worker, wired by main.ts. */
-import type { WorkerFacts } from "@helmr/protocol/worker";
 import type { ArtifactStore } from "./chunks/artifact-store.ts";
 import type { CheckpointCache } from "./checkpoints/checkpoint-cache.ts";
 import type { CutStore } from "./checkpoints/cut.ts";
@@ -11,7 +10,7 @@ import type { RunLimits } from "./limits.ts";
 import type { LiveDesk } from "./mount/live-desk.ts";
 import type { Telemetry } from "./telemetry.ts";
 import type { SparePlan } from "./templates/spare-plan.ts";
-import type { TemplateStore } from "./templates/template-store.ts";
+import type { GuestFiles, TemplateStore } from "./templates/template-store.ts";
 import type { VmDriver } from "./vm/driver.ts";
 import type { BaseStore } from "./workspace/base-store.ts";
 
@@ -39,5 +38,6 @@ export interface WorkerHost {
   guest: { environment: Record<string, string>; extraCa: string | undefined };
   scratchMib: number;
   images: ImageGround;
-  architecture: WorkerFacts["architecture"];
+  /** What its machines are made of. */
+  guestFiles: GuestFiles;
 }

@@ -7,8 +7,6 @@
  * rest. Draining claims nothing more, parks what waits, and lets work end for a bounded time; what runs then is interrupted, which keeps its output and
  * its files.
  */
-import { arch, hostname } from "node:os";
-import { helmrVersion } from "@helmr/protocol/shared";
 import type { Lease, WorkerFacts } from "@helmr/protocol/worker";
 import { Build } from "./build/build.ts";
 import { Channel } from "./control/channel.ts";
@@ -23,7 +21,8 @@ import { Mount } from "./mount/mount.ts";
 import { Run } from "./run/run.ts";
 import type { RunJournal } from "./run/run-journal.ts";
 import { errorText } from "./telemetry.ts";
-import type { MachineShape, VmDriver } from "./vm/driver.ts";
+import type { MachineShape } from "./vm/driver.ts";
+import { workerFacts } from "./worker-facts.ts";
 import type { WorkerHost } from "./worker-host.ts";
 
 export interface WorkerProcessOptions {
@@ -86,7 +85,7 @@ export class WorkerProcess {
 
   async start(): Promise<WorkerFacts> {
     const { host } = this;
-    const facts = await workerFacts(host.driver);
+    const facts = await workerFacts(host);
     const adoptable = await findAdoptable(host.leasesDirectory);
     const until = performance.now() + startMs;
     const answer = await host.client.call(
@@ -226,18 +225,4 @@ export class WorkerProcess {
 
 function journalOf(adoptable: Adoptable[], leaseId: string): RunJournal | undefined {
   return adoptable.find(({ journal }) => journal.leaseId === leaseId)?.journal;
-}
-
-export async function workerFacts(vm: VmDriver): Promise<WorkerFacts> {
-  const { driver, version, accelerator, explanation, cpuFamily } = await vm.facts();
-  return {
-    version: helmrVersion,
-    driver,
-    driver_version: version.slice(0, 64),
-    accelerator,
-    accelerator_explanation: explanation.slice(0, 4096),
-    cpu_family: cpuFamily.slice(0, 256),
-    architecture: arch() === "arm64" ? "arm64" : "amd64",
-    hostname: hostname().slice(0, 256),
-  };
 }

@@ -29,15 +29,17 @@ export const workerFacts = z.object({
   cpu_family: z.string().max(256),
   architecture: z.enum(["amd64", "arm64"]),
   hostname: z.string().max(256),
+  /** Digest of what its guests are made of: kernel, initramfs, substrate, and the machine that the driver describes. */
+  guest: z.string().max(128).optional(),
 });
 export type WorkerFacts = z.output<typeof workerFacts>;
 
-/** Which snapshots a worker can restore: those that were cut by an equal monitor on equal processors. */
+/** Which snapshots a worker can restore: those of an equal guest, cut by an equal monitor on equal processors. */
 export function workerRestores(
-  facts: Pick<WorkerFacts, "driver" | "driver_version" | "accelerator" | "cpu_family" | "architecture">,
+  facts: Pick<WorkerFacts, "driver" | "driver_version" | "accelerator" | "cpu_family" | "architecture" | "guest">,
 ): string {
-  const { driver, driver_version: version, accelerator, cpu_family: family, architecture } = facts;
-  return [driver, version, accelerator, architecture, family].join("|").slice(0, 512);
+  const { driver, driver_version: version, accelerator, cpu_family: family, architecture, guest = "" } = facts;
+  return [driver, version, accelerator, architecture, guest, family].join("|").slice(0, 512);
 }
 
 export const enrollRequest = z.object({ name: z.string().min(1).max(256), facts: workerFacts });

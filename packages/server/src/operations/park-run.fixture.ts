@@ -4,7 +4,7 @@ import { newArtifact } from "./engine.fixture.ts";
 import type { ParkRequest } from "./park-run.ts";
 
 /** As workers of the fixture offer it. */
-export const restores = "fake|0|tcg|amd64|none";
+export const restores = "fake|0|tcg|amd64||none";
 
 export function parkRequest(orgId: string, waitId: string, over: Partial<ParkRequest> = {}): ParkRequest {
   const artifact = () => newArtifact(orgId);

@@ -18,6 +18,7 @@ import { GrantedBlobs } from "../control/blob-grants.ts";
 import type { GuestMachine, MachineDisks } from "../guest/guest-machine.ts";
 import { newId } from "../new-id.ts";
 import { errorText } from "../telemetry.ts";
+import { workerFacts } from "../worker-facts.ts";
 import type { Snapshot } from "../vm/driver.ts";
 import { workerRestores } from "@helmr/protocol/worker";
 import type { Access } from "../workspace/base-store.ts";
@@ -206,7 +207,7 @@ export class RunParking {
     const { host, held, lease, spool, clock } = parts;
     const { machine } = guest;
     const { sizeBytes, entryCount } = stored.workspace.tree;
-    const facts = await host.driver.facts();
+    const facts = await workerFacts(host);
     const said = await host.client.call(
       "park",
       {
@@ -217,13 +218,7 @@ export class RunParking {
         active_ms: Math.min(clock.activeMs, lease.run.active_ms_left),
         report_through: spool.lastItem,
         compatibility: { ...machine.compatibility },
-        requires: workerRestores({
-          driver: facts.driver,
-          driver_version: facts.version.slice(0, 64),
-          accelerator: facts.accelerator,
-          cpu_family: facts.cpuFamily.slice(0, 256),
-          architecture: host.architecture,
-        }),
+        requires: workerRestores(facts),
         resume_state: { streams: parts.output.received, workspaceBytes: this.ground.disks.workspace.sizeBytes },
         template: stored.template,
         memory: stored.memory,

@@ -70,7 +70,7 @@ export async function realHost(plane: TestControlPlane, images: Partial<ImageSet
     artifacts,
     cuts: new CutStore({ artifacts, chunks }),
     checkpoints: await CheckpointCache.open({ directory: at("checkpoints"), bytesMax }),
-    architecture: "amd64",
+    guestFiles: { kernel, initramfs, substrate },
     live: new LiveDesk(),
     network: new GuestNetwork({ allow: [], services: [], facts: new SystemFacts() }),
     telemetry,

@@ -72,7 +72,7 @@ export async function testHost(
     artifacts,
     cuts: new CutStore({ artifacts, chunks }),
     checkpoints: await CheckpointCache.open({ directory: at("checkpoints"), bytesMax }),
-    architecture: "amd64",
+    guestFiles: guest,
     live: new LiveDesk(),
     network: noNetwork,
     limits: { ...testLimits, ...options.limits },

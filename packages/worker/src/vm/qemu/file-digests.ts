@@ -1,5 +1,5 @@
 /** Digests of files, remembered by path, size and time of change: ingredients are hundreds of megabytes and do not change. */
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { open, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { dataExtents } from "../../disks/data-extents.ts";
 import { VmError } from "../driver.ts";
@@ -55,7 +55,8 @@ export class FileDigests {
   }
 
   private async save(known: Map<string, Known>): Promise<void> {
-    const temporary = `${this.store}.${process.pid}.tmp`;
+    // Two that are computed side by side are two writers.
+    const temporary = `${this.store}.${randomBytes(6).toString("hex")}.tmp`;
     await writeFile(temporary, JSON.stringify([...known]));
     await rename(temporary, this.store);
   }
