@@ -10,7 +10,7 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { constants, createZstdCompress } from "node:zlib";
+import { constants, createGzip, createZstdCompress } from "node:zlib";
 import { until } from "@helmr/test/services";
 
 export interface LocalRegistry {
@@ -70,23 +70,26 @@ export interface LayoutImage {
   tag: string;
   /** Tars, the lowest first; compressed when their image is made. */
   layers: readonly string[];
+  /** Default zstd. */
+  compression?: "gzip" | "zstd";
   config?: { Env?: string[]; WorkingDir?: string; User?: string };
 }
 
-/** An OCI layout with these images, with zstd layers. */
+/** An OCI layout with these images. */
 export async function writeLayout(layout: string, images: readonly LayoutImage[]): Promise<void> {
   const blobs = join(layout, "blobs/sha256");
   await mkdir(blobs, { recursive: true });
   const manifests = [];
-  for (const { tag, layers, config } of images) {
+  for (const { tag, layers, config, compression = "zstd" } of images) {
     const packed = [];
     const diffIds = [];
     for (const layer of layers) {
       diffIds.push(await digestOf(layer));
       const compressed = join(layout, "layer.partial");
-      const level = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
-      await pipeline(createReadStream(layer, { highWaterMark: 1 << 20 }), createZstdCompress(level), createWriteStream(compressed));
-      packed.push({ mediaType: "application/vnd.oci.image.layer.v1.tar+zstd", ...(await place(blobs, compressed)) });
+      const packer =
+        compression === "gzip" ? createGzip({ level: 1 }) : createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+      await pipeline(createReadStream(layer, { highWaterMark: 1 << 20 }), packer, createWriteStream(compressed));
+      packed.push({ mediaType: `application/vnd.oci.image.layer.v1.tar+${compression}`, ...(await place(blobs, compressed)) });
     }
     const described = await placeJson(blobs, {
       architecture: "amd64",
