@@ -65,7 +65,7 @@ export async function openParts(config: Config, { telemetry, shared, hooks, inte
   const grants = signedGrants(keys, config.workerUrl);
   const blobs = await openFileStore(config.blobDirectory, grants);
   const dispatch = openPostgresDispatch(db, hints);
-  const gates = createGates({ db, dispatch });
+  const gates = createGates({ db, dispatch, hints });
   const outbox = openOutbox({
     transport:
       config.smtpUrl === ""

@@ -6,6 +6,7 @@ import { deleteWorkspace } from "./delete-workspace.ts";
 import { endMount, loseMountLease, readyMount } from "./end-mount.ts";
 import { materializeWorkspace } from "./materialize-workspace.ts";
 import { type HeldMount, type Mounts, openMounts } from "./mounts.fixture.ts";
+import { reportExec } from "./report-exec.ts";
 import { renewLeases } from "./renew-leases.ts";
 import { stopWorkspace } from "./stop-workspace.ts";
 
@@ -152,6 +153,8 @@ describe("a mount and a run of the same workspace", () => {
     const held = await mounts.mounted();
     const { run } = await mounts.engine.start({ workspace_id: held.workspaceId });
     expect(await mounts.engine.one("select gate from run_queue where run_id = $1", [run.id])).toEqual({ gate: "workspace" });
+    // Nothing runs in it: it makes room at once.
+    expect(await mounts.state(held.call.mountId)).toEqual({ state: "unmounting" });
     await mounts.unmount(held);
     await mounts.engine.context.gates.settled();
     const { call } = await mounts.engine.execute(mounts.worker, run.id);
@@ -161,6 +164,22 @@ describe("a mount and a run of the same workspace", () => {
     await mounts.engine.complete(call, succeeded);
     await loop("settle-execs").run();
     expect(await mounts.engine.one("select state from workspace_execs where id = $1", [exec.id])).toEqual({ state: "lost" });
+  });
+
+  test("a mount in which something runs is left alone until it has ended", async () => {
+    const held = await mounts.mounted();
+    const exec = await mounts.exec(held.workspaceId);
+    const { run } = await mounts.engine.start({ workspace_id: held.workspaceId });
+    expect(await mounts.state(held.call.mountId)).toEqual({ state: "mounted" });
+    const ended = { kind: "ended", exit_code: 0, signal: null, reason: "exited", stdout: 0, stderr: 0 } as const;
+    const report = { lease_id: held.call.leaseId, fence: held.call.fence, exec_id: exec.id, report: ended };
+    expect(await reportExec(mounts.engine.context, mounts.worker, report)).toEqual({ state: "ok" });
+    await mounts.engine.context.gates.settled();
+    expect(await mounts.state(held.call.mountId)).toEqual({ state: "unmounting" });
+    await mounts.unmount(held);
+    await mounts.engine.context.gates.settled();
+    const { call } = await mounts.engine.execute(mounts.worker, run.id);
+    await mounts.engine.complete(call, succeeded);
   });
 
   test("an exec that came before the run's machine was up is bound to it", async () => {

@@ -161,7 +161,7 @@ async function openContext(hooks: Partial<EngineHooks>) {
   const keys = openKeys(generateKeyRing());
   const blobs = await openFileStore(directory, signedGrants(keys, "http://localhost"));
   const dispatch = openPostgresDispatch(db, recordedHints);
-  const gates = createGates({ db, dispatch });
+  const gates = createGates({ db, dispatch, hints: recordedHints });
   const context: EngineContext = {
     db,
     hints: recordedHints,

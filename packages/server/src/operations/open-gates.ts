@@ -4,9 +4,12 @@
  * queue rows only, so that nobody waits in a circle.
  */
 import type { Dispatch } from "../dispatch/port.ts";
+import { topic } from "../engine-context.ts";
+import type { Hints } from "../hints.ts";
 import { advisoryLock, lockName } from "../store/advisory-lock.ts";
 import type { Db } from "../store/db.ts";
 import { type ReadyRun, runQueueLaneAdmit, runQueueWorkspaceAdmit } from "../store/run-queue.ts";
+import { mountYield } from "../store/mount.ts";
 import { workspaceLockById } from "../store/workspace.ts";
 
 export interface Gates {
@@ -20,7 +23,7 @@ export interface Gates {
   settled(): Promise<void>;
 }
 
-export function createGates({ db, dispatch }: { db: Db; dispatch: Dispatch }): Gates {
+export function createGates({ db, dispatch, hints }: { db: Db; dispatch: Dispatch; hints: Hints }): Gates {
   /** Work in progress by name; `true`: it was asked for again meanwhile. One look after the last request is enough. */
   const running = new Map<string, boolean>();
   const idle = new Set<() => void>();
@@ -42,6 +45,11 @@ export function createGates({ db, dispatch }: { db: Db; dispatch: Dispatch }): G
       await workspaceLockById(tx, workspaceId);
       const run = await runQueueWorkspaceAdmit(tx, workspaceId);
       if (run?.gate === "open") tx.afterCommit(() => announce([run]));
+      const yielded = run ? undefined : await mountYield(tx, workspaceId);
+      if (yielded?.worker_id) {
+        const worker = topic.worker(yielded.worker_id);
+        tx.afterCommit(() => hints.send(worker));
+      }
       return run;
     });
     if (passed?.gate === "lane" && passed.lane !== null) await admitLane(passed.lane);

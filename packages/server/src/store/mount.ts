@@ -228,6 +228,18 @@ const requestedGroups = statement<Record<never, never>, { worker_group: string }
   `select distinct e.worker_group from workspace_mounts m join environments e on e.id = m.environment_id where m.state = 'requested'`,
 );
 
+/** A mount of its own in which nothing runs makes room for a run that waits for the workspace. The workspace is locked. */
+const yieldToRun = statement<{ workspace_id: string }, { worker_id: string | null }>(
+  "mount_yield",
+  `update workspace_mounts m set state = '${mountTransitions.stop.to}', stop_requested_at = coalesce(m.stop_requested_at, now()), updated_at = now()
+     from leases l
+    where m.workspace_id = $workspace_id and m.state = 'mounted' and l.id = m.lease_id and l.kind = 'mount'
+      and exists (select from run_queue q where q.workspace_id = $workspace_id and q.gate = 'workspace')
+      and not exists (select from workspace_execs x where x.workspace_id = $workspace_id
+                         and x.state not in ('exited', 'terminated', 'lost', 'failed', 'closed'))
+   returning m.worker_id`,
+);
+
 const stopKey = statement<{ workspace_id: string; key_hash: Buffer }, { mount_id: string | null; expired: boolean }>(
   "mount_stop_key",
   "select mount_id, expires_at <= now() as expired from workspace_stop_keys where workspace_id = $workspace_id and key_hash = $key_hash",
@@ -284,6 +296,7 @@ export const mountNoteBusy = (on: Queryable, workspaceId: string) => on.run(note
 export const mountIdle = (on: Queryable, limit: number) => on.all(idle, { row_limit: limit });
 export const mountTakeIdle = async (tx: Tx, workspaceId: string) => (await tx.one(takeIdle, { workspace_id: workspaceId })) !== undefined;
 export const mountNextIdleMs = async (on: Queryable) => (await on.one(nextIdle, {}))?.due_ms;
+export const mountYield = (tx: Tx, workspaceId: string) => tx.one(yieldToRun, { workspace_id: workspaceId });
 export const mountRequestedGroups = (on: Queryable) => on.all(requestedGroups, {});
 export const mountStopKey = (tx: Tx, workspaceId: string, keyHash: Buffer) =>
   tx.one(stopKey, { workspace_id: workspaceId, key_hash: keyHash });
