@@ -81,6 +81,7 @@ function ExecRow({ exec, open }: { exec: Exec; open: boolean }) {
 
 function ExecEnd({ exec }: { exec: Exec }) {
   if (exec.exit_code === undefined) return <StatusBadge of="exec" status={exec.state} />;
+  if (exec.signal !== undefined) return <span className="shrink-0 font-mono text-xs text-muted">{exec.signal}</span>;
   return (
     <span className={classes("shrink-0 font-mono text-xs", exec.exit_code === 0 ? "text-good" : "text-bad")}>exit {exec.exit_code}</span>
   );

@@ -71,6 +71,8 @@ function openLine({ url, terminal, onState }: LineOptions): { close: () => void 
   let cursor: number | undefined;
   let failures = 0;
   let over = false;
+  /** A terminal whose machine is being started takes no size yet; it takes it once its shell has said something. */
+  let sizeTaken = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   const send = (data: string | Uint8Array<ArrayBuffer>) => {
@@ -97,6 +99,8 @@ function openLine({ url, terminal, onState }: LineOptions): { close: () => void 
     if (typeof data !== "string") {
       cursor = (cursor ?? 0) + data.byteLength;
       terminal.write(new Uint8Array(data));
+      if (!sizeTaken) resize();
+      sizeTaken = true;
       return;
     }
     const message = parseTerminalMessage(data);
@@ -106,7 +110,7 @@ function openLine({ url, terminal, onState }: LineOptions): { close: () => void 
       onState("open");
       resize();
     } else if (message?.type === "end") end(endText(message));
-    else if (message?.type === "error") onState("open", message.message);
+    else if (message?.type === "error" && sizeTaken) onState("open", message.message);
   }
 
   function end(text: string): void {

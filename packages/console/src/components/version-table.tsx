@@ -56,7 +56,7 @@ function columnsFor(currentId: string | undefined): readonly Column<WorkspaceVer
       ),
     },
     { key: "state", title: "State", from: "md", render: ({ state }) => <StatusBadge of="version" status={state} /> },
-    { key: "kind", title: "Made by", from: "lg", render: ({ kind }) => (kind === "user" ? "a person" : "a run") },
+    { key: "kind", title: "Kind", from: "lg", render: ({ kind }) => (kind === "user" ? "by hand" : "captured") },
     { key: "message", title: "", from: "md", grow: true, render: ({ message }) => <span className="text-muted">{message}</span> },
     { key: "files", title: "Files", from: "md", align: "right", render: ({ artifact_entry_count: count }) => count.toLocaleString() },
     { key: "size", title: "Size", from: "sm", align: "right", render: ({ size_bytes: size }) => bytesText(size) },
