@@ -116,7 +116,8 @@ class Document {
 
   constructor() {
     this.schemas.convert(errorBody);
-    for (const status of [400, 401, 403, 404, 409, 413, 416, 426, 500, 501, 503, 507]) this.responses[`Error${status}`] = errorResponse(status, []);
+    for (const status of [400, 401, 403, 404, 409, 413, 416, 426, 500, 501, 503, 507])
+      this.responses[`Error${status}`] = errorResponse(status, []);
   }
 
   #queryParameter(name: string): JsonObject {
