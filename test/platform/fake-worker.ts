@@ -86,7 +86,7 @@ export interface FakeWorker {
   stop(): Promise<void>;
 }
 
-const facts: WorkerFacts = {
+export const fakeFacts: WorkerFacts = {
   version: "0.1.0",
   driver: "fake",
   driver_version: "0",
@@ -104,7 +104,7 @@ export async function fakeWorker(options: FakeWorkerOptions): Promise<FakeWorker
   const total: Capacity = { ...plenty, ...options.capacity };
   const enrolling = wireClient(options.url, { bearer: options.enrollmentSecret });
   const enrolled = await enrolling.call("POST", `/api/worker${workerRoutes.enroll.path}`, {
-    body: { name: options.name ?? `fake-${randomUUID()}`, facts },
+    body: { name: options.name ?? `fake-${randomUUID()}`, facts: fakeFacts },
   });
   enrolling.close();
   if (enrolled.status !== 200) throw new WireRefusal("enroll", enrolled);
@@ -130,7 +130,7 @@ export async function fakeWorker(options: FakeWorkerOptions): Promise<FakeWorker
     return answer.json as WorkerResponse<K>;
   }
 
-  const started = await post("start", { facts, total, adopt: [] });
+  const started = await post("start", { facts: fakeFacts, total, adopt: [] });
 
   function free(): Capacity {
     const left = { ...total };

@@ -2,6 +2,7 @@ export { type ControlPlane, controlPlane, type ControlPlaneOptions } from "./con
 export {
   type Behaviour,
   captured,
+  fakeFacts,
   type FakeRun,
   type FakeWorker,
   fakeWorker,

@@ -23,6 +23,10 @@ export class TestControlPlane {
   readonly stale = new Set<string>();
   readonly waiting: Lease[] = [];
   answerCall: (request: ProgramCallRequest) => unknown = () => ({ state: "answered", value: null });
+  readonly parks: WorkerBody<"park">[] = [];
+  readonly resumes: WorkerBody<"resumed">[] = [];
+  readonly unrestored: WorkerBody<"restoreFailed">[] = [];
+  answerPark: (request: WorkerBody<"park">) => unknown = () => ({ state: "parked" });
   attemptState: "started" | "cancelled" = "started";
   sources = new Map<string, Buffer>();
   /** Kept image steps, by key; and what stood at a place the last time. */
@@ -91,6 +95,18 @@ export class TestControlPlane {
         return { status: 409, body: { error: "gap", code: "report_gap", expected: this.items.length + 1 } };
       this.completions.push(body);
       return { body: { state: "finished" } };
+    });
+    this.route("park", (body) => {
+      this.parks.push(body);
+      return { body: this.answerPark(body) };
+    });
+    this.route("resumed", (body) => {
+      this.resumes.push(body);
+      return { body: {} };
+    });
+    this.route("restoreFailed", (body) => {
+      this.unrestored.push(body);
+      return { body: { state: "failed" } };
     });
     this.route("buildReport", (body) => {
       if (body.first > this.buildEvents.length + 1)

@@ -1,5 +1,5 @@
 /** The VM port without machines: templates are a small file, a machine is a pair of streams with a FakeGuest behind it. */
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Duplex, duplexPair } from "node:stream";
 import {
@@ -30,12 +30,14 @@ export class FakeMachine implements Machine {
   stops = 0;
   private leave: (exit: MachineExit) => void = () => {};
 
-  constructor(spec: MachineSpec, behaviour: GuestBehaviour) {
+  /** `guest`: of the machine that this one is the restore of. */
+  constructor(spec: MachineSpec, behaviour: GuestBehaviour, guest?: FakeGuest) {
     this.id = spec.id;
     this.spec = spec;
     const [control, inside] = duplexPair();
     this.control = control;
-    this.guest = new FakeGuest(inside, behaviour);
+    this.guest = guest ?? new FakeGuest(inside, behaviour);
+    guest?.moveTo(inside);
     [this.network] = duplexPair();
     this.exited = new Promise((resolve) => {
       this.leave = resolve;
@@ -68,12 +70,25 @@ export class FakeMachine implements Machine {
     this.network.destroy();
   }
 
+  resumes = 0;
   async pause(): Promise<void> {}
-  async resume(): Promise<void> {}
-  async resizeDisk(): Promise<void> {}
-  snapshot(): Promise<Snapshot> {
-    return Promise.reject(new VmError("snapshot_failed", "A fake has no memory"));
+  async resume(): Promise<void> {
+    this.resumes += 1;
   }
+  async resizeDisk(): Promise<void> {}
+  /** Its memory says which machine it was; everything else is in the guest's object. */
+  async snapshot(directory: string, copyDisks: () => Promise<void>): Promise<Snapshot> {
+    this.onSnapshot();
+    const memory = join(directory, "memory");
+    const device = join(directory, "device");
+    await mkdir(directory, { recursive: true });
+    await writeFile(memory, Buffer.alloc(8192, this.id));
+    await writeFile(device, this.id);
+    await copyDisks();
+    return { directory, memory, device, pausedMs: 1 };
+  }
+
+  onSnapshot: () => void = () => {};
 
   async stop(): Promise<void> {
     this.stops += 1;
@@ -90,6 +105,8 @@ export class FakeDriver implements VmDriver {
   behaviour: GuestBehaviour = {};
   /** Throws to make a start fail. */
   onStart: (spec: MachineSpec) => void = () => {};
+  /** At the beginning of each; throws to make it fail. */
+  onSnapshot: (machine: FakeMachine) => void = () => {};
   /** Holds the making of a template back until it resolves. */
   templateGate: Promise<void> = Promise.resolve();
 
@@ -131,13 +148,22 @@ export class FakeDriver implements VmDriver {
   async start(spec: MachineSpec, signal: AbortSignal): Promise<Machine> {
     signal.throwIfAborted();
     this.onStart(spec);
-    const machine = new FakeMachine(spec, this.behaviour);
-    this.machines.push(machine);
-    return machine;
+    return this.add(new FakeMachine(spec, this.behaviour));
   }
 
-  restore(): Promise<Machine> {
-    return Promise.reject(new VmError("restore_failed", "A fake has no memory"));
+  async restore(spec: MachineSpec, snapshot: Pick<Snapshot, "memory" | "device">): Promise<Machine> {
+    const id = await readFile(snapshot.device, "utf8");
+    const before = this.machines.find((one) => one.id === id);
+    const memory = await readFile(snapshot.memory);
+    if (before === undefined || !memory.equals(Buffer.alloc(8192, id)))
+      throw new VmError("restore_failed", "The memory is of no machine that was cut");
+    return this.add(new FakeMachine(spec, this.behaviour, before.guest));
+  }
+
+  private add(machine: FakeMachine): FakeMachine {
+    machine.onSnapshot = () => this.onSnapshot(machine);
+    this.machines.push(machine);
+    return machine;
   }
 
   async keepSpares(wishes: readonly SpareWish[]): Promise<void> {

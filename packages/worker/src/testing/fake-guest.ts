@@ -52,6 +52,7 @@ export class FakeGuest {
   private source: { stream: number; parts: Buffer[]; bytes: number; ended: (whole: Buffer) => void } | undefined;
   private cancel: (how: { force: boolean }) => void = () => {};
   private callCount = 0;
+  private readonly openCalls = new Map<number, GuestMessage>();
 
   constructor(channel: Duplex, behaviour: GuestBehaviour) {
     this.channel = channel;
@@ -68,6 +69,12 @@ export class FakeGuest {
         else this.receiveBytes(frame.stream, frame.offset, frame.data);
       }
     });
+  }
+
+  /** The machine was restored elsewhere: nothing is said until the host attaches. */
+  moveTo(channel: Duplex): void {
+    this.channel = channel;
+    this.listen(channel);
   }
 
   /** Another host process behind a channel of its own: it hears what is not acknowledged, and the end, again. */
@@ -156,6 +163,10 @@ export class FakeGuest {
       case "build.start":
         void this.build(message);
         return;
+      case "attach":
+        this.send({ type: "ok", id: message.id });
+        if (message.resumed) this.repeatCalls();
+        return;
       default:
         if ("id" in message) this.send({ type: "ok", id: message.id });
     }
@@ -201,10 +212,19 @@ export class FakeGuest {
   private call(attemptId: string, call: ProgramCallBody): Promise<ProgramAnswer["outcome"]> {
     this.callCount += 1;
     const callId = this.callCount;
+    const message = { type: "program.call" as const, attemptId, callId, call };
+    this.openCalls.set(callId, message);
     return new Promise((resolve) => {
-      this.answers.set(callId, resolve);
-      this.send({ type: "program.call", attemptId, callId, call });
+      this.answers.set(callId, (outcome) => {
+        this.openCalls.delete(callId);
+        resolve(outcome);
+      });
+      this.send(message);
     });
+  }
+
+  private repeatCalls(): void {
+    for (const message of this.openCalls.values()) this.send(message);
   }
 
   private async build(message: Extract<HostMessage, { type: "build.start" }>): Promise<void> {
