@@ -7,6 +7,8 @@ import { guestCacheDirectory } from "@helmr/test/services/guest";
 import type { BuildLease, RunLease } from "@helmr/protocol/worker";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Build } from "../build/build.ts";
+import type { BlobPort } from "../chunks/blob-port.ts";
+import { tenantKeys } from "../chunks/sealing.ts";
 import { HeldLease } from "../control/held-lease.ts";
 import { type RealHost, realHost } from "../run/real-host.fixture.ts";
 import { Run } from "../run/run.ts";
@@ -22,6 +24,21 @@ const scope = buildLeaseOfTest({}, storage).deployment;
 const needs = { milli_cpu: 2000, memory_mib: 1024, disk_mib: 4096 };
 const sdk = ["@helmr", "sdk"].join("/");
 const base = "node:24-bookworm-slim";
+/** As bun writes them into its lock file. */
+const bunPackages = {
+  "is-number": [
+    "is-number@6.0.0",
+    "",
+    {},
+    "sha512-Wu1VHeILBK8KAWJUAiSZQX94GmOE45Rg6/538fKwiloUu21KncEkYGPqob2oSZ5mUT73vLGrHQjKw3KMPwfDzg==",
+  ],
+  "is-odd": [
+    "is-odd@3.0.1",
+    "",
+    { dependencies: { "is-number": "^6.0.0" } },
+    "sha512-CQpnWPrDwmP1+SMHXZhtLtJv90yiyVfluGsX5iNCVkrhQtU3TQHsUWPG9wkdk9Lgd5yNpAg9jQEo90CBaXgWMA==",
+  ],
+};
 
 let plane: TestControlPlane;
 let real: RealHost;
@@ -31,7 +48,10 @@ beforeAll(async () => {
   plane = await TestControlPlane.start();
   plane.binary = true;
   registry = await localRegistry(join(root, "registry"));
-  real = await realHost(plane, { mirrors: `docker.io=${registry.url}`, registries: registry.url });
+  real = await realHost(plane, {
+    images: { mirrors: `docker.io=${registry.url}`, registries: registry.url },
+    allow: "deb.debian.org:80",
+  });
   const tree = await baseTar(real.host.builtInImage, guestCacheDirectory());
   const empty = join(root, "empty.tar");
   writeFileSync(empty, Buffer.alloc(1024));
@@ -209,3 +229,95 @@ describe("an image", () => {
     expect(copied.steps.map((step) => step.reason).slice(0, 2)).toEqual([undefined, "the files changed"]);
   });
 });
+
+describe("what steps bring", () => {
+  const secret = "a-secret-that-is-nowhere-7f3a";
+
+  test(
+    "tools by apt, npm with a cache, bun with its lock file, another image's files, a secret that leaves no trace",
+    { timeout: 600_000 },
+    async () => {
+      plane.secrets.set("NPM_TOKEN", secret);
+      const lock = JSON.stringify({
+        lockfileVersion: 1,
+        workspaces: { "": { name: "b", dependencies: { "is-odd": "3.0.1" } } },
+        packages: bunPackages,
+      });
+      const images = `const other = image("other").from("scratch-like:1").copy("/data/", source.directory("files"));
+const tools = image("tools").from("${base}")
+  .run(["sh", "-ec", "apt-get update -q && apt-get install -y -q --no-install-recommends jq && rm -rf /var/lib/apt/lists/*"])
+  .run(["sh", "-ec", "cd /opt && npm init -y >/dev/null && npm install --cache /cache is-number@7.0.0 && ls /cache > /opt/cached"], { cache: [{ mountPath: "/cache", cache: cache("npm") }] })
+  .run(["npm", "install", "-g", "bun@1.2.2"])
+  .copy("/bunny/", source.directory("bunny")).workdir("/bunny").run(["bun", "install", "--frozen-lockfile"])
+  .copyFrom("/copied", other, "/data")
+  .run(["sh", "-ec", "cat /run/secrets/token; sha256sum < /run/secrets/token > /secret.sum; stat -c '%U %a' /run/secrets/token > /secret.mode"], { secrets: [{ mountPath: "/run/secrets/token", secret: "NPM_TOKEN" }] });`;
+      const files = {
+        "files/a.txt": "from another image",
+        "bunny/package.json": JSON.stringify({ name: "b", dependencies: { "is-odd": "3.0.1" } }),
+        "bunny/bun.lock": lock,
+      };
+      const played = await build(project(images, files));
+      builtImage(played);
+      const said = await run(
+        played,
+        "jq --version; ls /opt/node_modules /bunny/node_modules /copied; cat /copied/a.txt; echo; cat /opt/cached /secret.mode; cut -c1-64 /secret.sum; ls -A /cache /run/secrets 2>&1 | wc -l",
+      );
+      expect(said).toMatch(/^jq-1\.6\n/);
+      for (const part of [
+        "is-number",
+        "is-odd",
+        "from another image",
+        "_cacache",
+        "root 400",
+        createHash("sha256").update(secret).digest("hex"),
+      ])
+        expect(said).toContain(part);
+      expect(played.log).toContain("***");
+      expect(
+        [
+          played.log,
+          JSON.stringify(played.steps),
+          JSON.stringify(plane.builds),
+          JSON.stringify([...plane.imageSteps.values(), ...plane.imagePlaces.values()]),
+        ].join(),
+      ).not.toContain(secret);
+      expect(await findInArtifacts(secret)).toEqual([]);
+      expect(await findInArtifacts("from another image")).not.toEqual([]);
+    },
+  );
+
+  test(
+    "a command that fails ends the deployment with its output; an image without node says what to add",
+    { timeout: 300_000 },
+    async () => {
+      const failed = await build(project(`const tools = image("tools").from("${base}").run(["sh", "-c", "echo about to fail; exit 3"]);`));
+      expect(failed.result).toMatchObject({
+        status: "failed",
+        failure: { kind: "image_failed", message: expect.stringMatching(/image "tools", step 2 \(run sh.*code 3.*about to fail/s) },
+      });
+      const bare = await build(project(`const tools = image("tools").from("scratch-like:1");`));
+      expect(bare.result).toMatchObject({ status: "failed", failure: { message: expect.stringMatching(/has no node.*Begin with/s) } });
+      const missing = await build(project(`const tools = image("tools").from("nothing-like-it:1");`));
+      expect(missing.result.status).not.toBe("built");
+    },
+  );
+});
+
+/** What the control plane of the test was given. */
+const blobs: BlobPort = {
+  get: (key, { range }) => Promise.resolve(plane.blobs.get(key)?.subarray(range?.start, range?.end) ?? Buffer.alloc(0)),
+  put: () => Promise.reject(new TypeError("nothing is stored here")),
+};
+
+/** Keys of the steps in whose disks a text stands. */
+async function findInArtifacts(text: string): Promise<string[]> {
+  const found: string[] = [];
+  const access = { keys: tenantKeys(storage), blobs, signal: AbortSignal.timeout(120_000) };
+  for (const { artifact, key } of plane.imageSteps.values()) {
+    const held = await real.host.bases.acquire(artifact, access);
+    const hits = execFileSync("sh", ["-c", 'grep -c -a -F -- "$1" "$2" || true', "sh", text, held.path]).toString().trim();
+    if (hits !== "0") found.push(key);
+    held.release();
+  }
+  return found;
+}

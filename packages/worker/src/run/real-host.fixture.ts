@@ -12,8 +12,10 @@ import { WorkerClient } from "../control/client.ts";
 import { EmptyDisks } from "../disks/empty-disks.ts";
 import { type ImageSettings, openImageGround } from "../images/image-ground.ts";
 import { runLimits } from "../limits.ts";
+import { parseAllowList } from "../network/destination-rules.ts";
 import { GuestNetwork } from "../network/guest-network.ts";
 import { SystemFacts } from "../network/host-facts.ts";
+import { findHostSettings } from "../network/host-registry.ts";
 import { LiveDesk } from "../mount/live-desk.ts";
 import type { Telemetry, WorkerEvents } from "../telemetry.ts";
 import { SparePlan } from "../templates/spare-plan.ts";
@@ -31,8 +33,14 @@ export interface RealHost {
 
 const bytesMax = 4 * 1024 * 1024 * 1024;
 
+export interface RealHostOptions {
+  images?: Partial<ImageSettings>;
+  /** Registry and certificates of this machine, and these destinations, for guests that reach a network. */
+  allow?: string;
+}
+
 /** Templates are kept between runs of the tests; everything else is new. */
-export async function realHost(plane: TestControlPlane, images: Partial<ImageSettings> = {}): Promise<RealHost> {
+export async function realHost(plane: TestControlPlane, options: RealHostOptions = {}): Promise<RealHost> {
   const { kernel, initramfs, substrate, baseImage, monitorTools } = await guestIngredients("release");
   const cache = guestCacheDirectory();
   const home = await mkdtemp(join(tmpdir(), "helmr-worker-"));
@@ -55,6 +63,10 @@ export async function realHost(plane: TestControlPlane, images: Partial<ImageSet
   };
   const empties = await EmptyDisks.open(at("empty"));
   const imageSettings = { mirrors: "", registries: "", pull: "always", layersMib: 4096, cachesMib: 4096 } as const;
+  const facts = new SystemFacts();
+  const settings = options.allow === undefined ? undefined : await findHostSettings({ facts, environment: process.env });
+  const allow = parseAllowList(options.allow ?? "");
+  if (!allow.ok) throw new TypeError(allow.problem);
   const host: WorkerHost = {
     client: new WorkerClient({ url: plane.api.url, credential: "c" }),
     driver,
@@ -72,14 +84,14 @@ export async function realHost(plane: TestControlPlane, images: Partial<ImageSet
     checkpoints: await CheckpointCache.open({ directory: at("checkpoints"), bytesMax }),
     guestFiles: { kernel, initramfs, substrate },
     live: new LiveDesk(),
-    network: new GuestNetwork({ allow: [], services: [], facts: new SystemFacts() }),
+    network: new GuestNetwork({ allow: [...allow.value, ...(settings?.allow ?? [])], services: settings?.services ?? [], facts }),
     telemetry,
     limits: runLimits,
     leasesDirectory: at("leases"),
     builtInImage: baseImage.path,
-    guest: { environment: {}, extraCa: undefined },
+    guest: { environment: settings?.environment ?? {}, extraCa: settings?.extraCa },
     scratchMib: 1024,
-    images: await openImageGround({ ...imageSettings, ...images }, { directory: at("images"), empties }),
+    images: await openImageGround({ ...imageSettings, ...options.images }, { directory: at("images"), empties }),
   };
   return {
     host,

@@ -71,16 +71,19 @@ function requestOnce({ url, headers, trustedOrigins, signal, method }: RegistryR
       lookup: trusted ? dns.lookup : publicLookup,
     });
     sent.on("timeout", () => sent.destroy(new ImageError("registry_unavailable", `${url.host} said nothing for ${idleMs / 1000} s`)));
-    sent.on("error", (cause) =>
-      reject(
-        signal.aborted || cause instanceof ImageError
-          ? cause
-          : new ImageError("registry_unavailable", `${url.host} cannot be reached: ${cause.message}`, { cause }),
-      ),
-    );
+    sent.on("error", (cause) => reject(signal.aborted || cause instanceof ImageError ? cause : unreachable(url, cause)));
     sent.on("response", (body) => resolve({ status: body.statusCode ?? 0, headers: body.headers, body }));
     sent.end();
   });
+}
+
+function unreachable(url: URL, cause: NodeJS.ErrnoException): ImageError {
+  // An answer of the name servers, unlike EAI_AGAIN.
+  if (cause.code === "ENOTFOUND")
+    return new ImageError("image_not_found", `There is no host ${url.hostname}; check the registry's name in the image reference`, {
+      cause,
+    });
+  return new ImageError("registry_unavailable", `${url.host} cannot be reached: ${cause.message}`, { cause });
 }
 
 /** Resolves as the system does; an answer that is not public is refused, so that what was looked at is what is connected to. */

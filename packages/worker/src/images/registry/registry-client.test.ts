@@ -118,6 +118,10 @@ describe("resolving", () => {
     await empty.close();
   }, 60_000);
 
+  test("a registry whose name is not known is said at once", async () => {
+    expect(await codeOf(client({ mirrors: "" }).resolve("registry.invalid/none:1", signal))).toBe("image_not_found");
+  });
+
   test("other bytes than the digest says are refused", async () => {
     const manifest = pushImage(registry, where, { layer });
     registry.content.set(`library/thing/manifests/${sha256(manifest)}`, { type: manifestType, body: Buffer.from("{}") });
