@@ -14,7 +14,7 @@ import {
   type RunLeaseRow,
 } from "../store/lease-content.ts";
 import { leaseEndingRunByLease } from "../store/lease.ts";
-import { deliverSecrets, unavailableSecretText } from "./deliver-secrets.ts";
+import { deliverSecrets, type Delivery, unavailableSecretText } from "./deliver-secrets.ts";
 import { endFailedAttempt } from "./end-attempt.ts";
 import type { EngineContext } from "../engine-context.ts";
 
@@ -57,12 +57,7 @@ export function storageReader({ keys }: EngineContext): Storage {
 }
 
 async function runLease(context: EngineContext, row: RunLeaseRow, storage: Storage): Promise<RunLease | undefined> {
-  const delivery = await deliverSecrets(
-    context.db,
-    context.keys,
-    row.environment_id,
-    row.secrets.map((secret) => secret.name),
-  );
+  const delivery = await secretsOf(context, row);
   if (!delivery.ok) {
     await failUndeliverable(context, row.lease_id, delivery.unavailable.map(unavailableSecretText).join("; "));
     return undefined;
@@ -97,7 +92,10 @@ async function runLease(context: EngineContext, row: RunLeaseRow, storage: Stora
       export_name: row.export_name,
       payload: row.payload,
       active_ms_left: Math.max(0, row.max_duration_seconds * 1_000 - row.active_ms),
-      secrets: row.secrets.map((secret) => ({ ...secret, value: delivery.values.get(secret.name) as string })),
+      secrets: row.secrets.flatMap((secret) => {
+        const value = delivery.values.get(secret.name);
+        return value === undefined ? [] : [{ ...secret, value }];
+      }),
       trace_id: row.trace_id,
     },
     report: { accepted: row.report_seq, stdout: logged("stdout"), stderr: logged("stderr"), logger: logged("logger") },
@@ -116,6 +114,16 @@ async function runLease(context: EngineContext, row: RunLeaseRow, storage: Stora
     checkpoint,
     storage: storage(row.org_id),
   };
+}
+
+/** A run that resumes has its secrets in its memory: those that are still there are wanted to mask its output, the others are not missed. */
+async function secretsOf({ db, keys }: EngineContext, row: RunLeaseRow): Promise<Delivery> {
+  const names = row.secrets.map((secret) => secret.name);
+  const delivery = await deliverSecrets(db, keys, row.environment_id, names);
+  if (delivery.ok || row.checkpoint_id === null) return delivery;
+  const gone = new Set(delivery.unavailable.map((secret) => secret.name));
+  const left = names.filter((name) => !gone.has(name));
+  return deliverSecrets(db, keys, row.environment_id, left);
 }
 
 function buildLease(row: BuildLeaseRow, storage: Storage): BuildLease {

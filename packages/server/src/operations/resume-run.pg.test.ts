@@ -12,6 +12,7 @@ import { eachStep, taskDeclaration } from "./engine.fixture.ts";
 import { loseLease } from "./lose-lease.ts";
 import { parkRequest } from "./park-run.fixture.ts";
 import { type ParkRequest, parkRun } from "./park-run.ts";
+import { deleteSecret, putSecret } from "./put-secret.ts";
 import { failRestore, resumeRun } from "./resume-run.ts";
 import { openSessions, type Program, type Sessions } from "./sessions.fixture.ts";
 
@@ -22,6 +23,12 @@ beforeAll(async () => {
       taskDeclaration("hello"),
       taskDeclaration("restarts", { onCheckpointLost: "restart" }),
       taskDeclaration("forks", { onConflict: "fork" }),
+      taskDeclaration("keyed", {
+        secrets: [
+          { name: "kept", env: "KEPT" },
+          { name: "gone", env: "GONE" },
+        ],
+      }),
     ],
   });
 });
@@ -166,6 +173,17 @@ describe("a parked run", () => {
       expect(await sessions.one("select state from checkpoints where id = $1", [request.checkpointId])).toEqual({ state: "deleted" });
     }
     expect(await resumeRun(sessions.context, held.call, held.subject.request.checkpointId)).toEqual({ stale: true });
+  });
+
+  test("comes back with the secrets that are still there: those that were deleted are in its memory", async () => {
+    const { db, keys } = sessions.context;
+    for (const name of ["kept", "gone"]) await putSecret(db, keys, { scope: sessions.scope, name, value: `old ${name}` });
+    const subject = await parked("keyed");
+    await putSecret(db, keys, { scope: sessions.scope, name: "kept", value: "new kept" });
+    expect(await deleteSecret(db, sessions.scope, "gone")).toBe("deleted");
+    const { lease, call } = await leased(subject);
+    expect(lease.run.secrets).toEqual([{ name: "kept", env: "KEPT", value: "new kept" }]);
+    expect(await resumeRun(sessions.context, call, subject.request.checkpointId)).toEqual({});
   });
 
   test("each step of going on may fail", { timeout: 120_000 }, async () => {
