@@ -135,7 +135,7 @@ export const environmentRequests: Readonly<Record<string, Build>> = {
   "ptys.resize": ptyOf({ cols: 80, rows: 24 }),
   "ptys.close": ptyOf({}),
   // A WebSocket, which nobody asks for here.
-  "ptys.attach": async (world) => ({ ...(await workspaceOf(world, { ptyID: someId })), own: [426] }),
+  "ptys.attach": async (world) => ({ ...(await workspaceOf(world, { ptyID: someId })), own: [426], foreign: [426] }),
   "ports.connect": async (world) => ({ ...(await workspaceOf(world, { port: "80" })), own: [426], foreign: [426] }),
   "ports.preview": async (world) => ({ ...(await workspaceOf(world, { port: "80" })), body: {} }),
   // Nothing is mounted, and no worker takes a mount: archived workspaces are refused at once.
@@ -164,7 +164,7 @@ function ptyOf(body?: unknown): Build {
 function archivedOf(query?: string, body?: unknown): Build {
   return async (world) => {
     const request = await workspaceOf(world);
-    await world.call("DELETE", `/api/workspaces/${request.params?.["id"]}`);
+    await world.call("DELETE", `/api/workspaces/${request.params?.["id"]}?force=1`);
     return { ...request, ...(query === undefined ? {} : { query }), ...(body === undefined ? {} : { body }), own: [409] };
   };
 }

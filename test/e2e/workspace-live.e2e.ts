@@ -262,14 +262,23 @@ describe("ports", () => {
     expect(page.headers.get("set-cookie")).toBeNull();
     expect(page.headers.get("content-security-policy")).toMatch(/^sandbox /);
     const socket = new WebSocket(preview.url.replace("http", "ws"));
-    const said = await new Promise((resolve, reject) => {
+    const greeting = await new Promise((resolve, reject) => {
       socket.addEventListener("message", ({ data }) => resolve(data));
       socket.addEventListener("error", () => reject(new TypeError("the WebSocket failed")));
     });
-    expect(said).toBe("hello");
+    expect(greeting).toBe("hello");
     socket.close();
     expect((await fetch(preview.url.replace(/.(?=\/$)/, "A"))).status).toBe(401);
     expect((await fetch((await install.post(`${path()}/ports/9/preview`, {}, 201)).url)).status).toBe(502);
+
+    const forward = install.local.spawnHelmr(["workspace", "port", workspace.id, "5173", "--local", "0", "--json"]);
+    const said = await new Promise<string>((resolve) => {
+      forward.stdout.once("data", (data: Buffer) => resolve(data.toString()));
+    });
+    const { local_port: port } = JSON.parse(said);
+    const forwarded = await fetch(`http://127.0.0.1:${port}/through`);
+    expect(await forwarded.text()).toBe("page /through cookie:none");
+    forward.kill("SIGINT");
     await install.post(`${path()}/execs/${server.id}/signal`, { signal: "KILL" });
   });
 });

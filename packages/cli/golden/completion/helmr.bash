@@ -11,7 +11,7 @@ _helmr() {
     fi
     case "$word" in
       --) return ;;
-      --api-url|-a|--dir|--project|-p|--env|-e|--env-file|--timeout|--reason|--payload-file|--payload-json|--payload|--queue|--concurrency-key|--priority|--ttl|--max-duration-seconds|--metadata-file|--metadata-json|--tag|--retry-file|--retry-json|--idempotency-key|--idempotency-key-ttl|--workspace|--external-id|--data-json|--correlation-id|--cursor|--limit|--session|--status|--sandbox|--cwd|--set-env|--cols|--rows|--version|--kind|--from|--from-workspace|--to|--expect|--message|--slug|--name|--color|--value) skip=1 ;;
+      --api-url|-a|--dir|--project|-p|--env|-e|--env-file|--timeout|--reason|--payload-file|--payload-json|--payload|--queue|--concurrency-key|--priority|--ttl|--max-duration-seconds|--metadata-file|--metadata-json|--tag|--retry-file|--retry-json|--idempotency-key|--idempotency-key-ttl|--workspace|--external-id|--data-json|--correlation-id|--cursor|--limit|--session|--status|--sandbox|--cwd|--set-env|--cols|--rows|--version|--kind|--from|--from-workspace|--to|--expect|--message|--local|--preview|--slug|--name|--color|--value) skip=1 ;;
       -*) ;;
       *) if _helmr_words "$path" | grep -qxF -- "$word"; then path="${path:+$path }$word"; fi ;;
     esac
@@ -42,7 +42,7 @@ _helmr_words() {
     'session stream output') printf '%s\n' list ;;
     'run') printf '%s\n' list get logs events wait cancel ;;
     'token') printf '%s\n' create get complete cancel list ;;
-    'workspace') printf '%s\n' create list get update delete open materialize connect stop exec shell pty files cp versions diff fork restore ;;
+    'workspace') printf '%s\n' create list get update delete open materialize connect stop exec shell pty files cp versions diff fork restore port ;;
     'workspace exec') printf '%s\n' list get logs wait ;;
     'workspace pty') printf '%s\n' create connect close ;;
     'project') printf '%s\n' list get create update delete ;;
@@ -122,6 +122,7 @@ _helmr_flags() {
     'workspace diff') printf '%s\n' --project -p --env -e --json --from --from-workspace --to --patch --api-url -a --help -h ;;
     'workspace fork') printf '%s\n' --project -p --env -e --json --version --external-id --metadata-json --tag --idempotency-key --idempotency-key-ttl --api-url -a --help -h ;;
     'workspace restore') printf '%s\n' --project -p --env -e --json --expect --message --api-url -a --help -h ;;
+    'workspace port') printf '%s\n' --project -p --env -e --json --local --preview --api-url -a --help -h ;;
     'project') printf '%s\n' --api-url -a --help -h ;;
     'project list') printf '%s\n' --json --api-url -a --help -h ;;
     'project get') printf '%s\n' --json --api-url -a --help -h ;;

@@ -8,7 +8,7 @@ function __helmr_path
             continue
         end
         switch $word
-            case --api-url -a --dir --project -p --env -e --env-file --timeout --reason --payload-file --payload-json --payload --queue --concurrency-key --priority --ttl --max-duration-seconds --metadata-file --metadata-json --tag --retry-file --retry-json --idempotency-key --idempotency-key-ttl --workspace --external-id --data-json --correlation-id --cursor --limit --session --status --sandbox --cwd --set-env --cols --rows --version --kind --from --from-workspace --to --expect --message --slug --name --color --value
+            case --api-url -a --dir --project -p --env -e --env-file --timeout --reason --payload-file --payload-json --payload --queue --concurrency-key --priority --ttl --max-duration-seconds --metadata-file --metadata-json --tag --retry-file --retry-json --idempotency-key --idempotency-key-ttl --workspace --external-id --data-json --correlation-id --cursor --limit --session --status --sandbox --cwd --set-env --cols --rows --version --kind --from --from-workspace --to --expect --message --local --preview --slug --name --color --value
                 set skip 1
             case '-*'
             case '*'
@@ -25,7 +25,7 @@ function __helmr_at
     test "$path" = "$argv[1]"
 end
 
-set -g __helmr_paths 'init' 'login' 'logout' 'whoami' 'deploy' 'deployment' 'deployment list' 'deployment get' 'deployment promote' 'sandbox' 'sandbox list' 'sandbox get' 'task' 'task list' 'task get' 'session' 'session start' 'session list' 'session get' 'session close' 'session cancel' 'session stream' 'session stream list' 'session stream input' 'session stream input send' 'session stream input list' 'session stream output' 'session stream output list' 'run' 'run list' 'run get' 'run logs' 'run events' 'run wait' 'run cancel' 'token' 'token create' 'token get' 'token complete' 'token cancel' 'token list' 'workspace' 'workspace create' 'workspace list' 'workspace get' 'workspace update' 'workspace delete' 'workspace open' 'workspace materialize' 'workspace connect' 'workspace stop' 'workspace exec' 'workspace exec list' 'workspace exec get' 'workspace exec logs' 'workspace exec wait' 'workspace shell' 'workspace pty' 'workspace pty create' 'workspace pty connect' 'workspace pty close' 'workspace files' 'workspace cp' 'workspace versions' 'workspace diff' 'workspace fork' 'workspace restore' 'project' 'project list' 'project get' 'project create' 'project update' 'project delete' 'env' 'env list' 'env get' 'env create' 'env update' 'env delete' 'secret' 'secret list' 'secret get' 'secret set' 'secret delete' 'completion'
+set -g __helmr_paths 'init' 'login' 'logout' 'whoami' 'deploy' 'deployment' 'deployment list' 'deployment get' 'deployment promote' 'sandbox' 'sandbox list' 'sandbox get' 'task' 'task list' 'task get' 'session' 'session start' 'session list' 'session get' 'session close' 'session cancel' 'session stream' 'session stream list' 'session stream input' 'session stream input send' 'session stream input list' 'session stream output' 'session stream output list' 'run' 'run list' 'run get' 'run logs' 'run events' 'run wait' 'run cancel' 'token' 'token create' 'token get' 'token complete' 'token cancel' 'token list' 'workspace' 'workspace create' 'workspace list' 'workspace get' 'workspace update' 'workspace delete' 'workspace open' 'workspace materialize' 'workspace connect' 'workspace stop' 'workspace exec' 'workspace exec list' 'workspace exec get' 'workspace exec logs' 'workspace exec wait' 'workspace shell' 'workspace pty' 'workspace pty create' 'workspace pty connect' 'workspace pty close' 'workspace files' 'workspace cp' 'workspace versions' 'workspace diff' 'workspace fork' 'workspace restore' 'workspace port' 'project' 'project list' 'project get' 'project create' 'project update' 'project delete' 'env' 'env list' 'env get' 'env create' 'env update' 'env delete' 'secret' 'secret list' 'secret get' 'secret set' 'secret delete' 'completion'
 complete -c helmr -f
 complete -c helmr -n '__helmr_at \'\'' -a init -d 'make a project with a task that runs as it is'
 complete -c helmr -n '__helmr_at \'\'' -a login -d 'log in through the browser and save the login'
@@ -317,6 +317,7 @@ complete -c helmr -n '__helmr_at \'workspace\'' -a versions -d 'list the version
 complete -c helmr -n '__helmr_at \'workspace\'' -a diff -d 'show which files differ between two versions, without a machine'
 complete -c helmr -n '__helmr_at \'workspace\'' -a fork -d 'make a new workspace that begins with a version of this one'
 complete -c helmr -n '__helmr_at \'workspace\'' -a restore -d 'make an old version the current one again'
+complete -c helmr -n '__helmr_at \'workspace\'' -a port -d 'forward a port of a workspace to this machine'
 complete -c helmr -n '__helmr_at \'workspace\'' -s a -l api-url -r -d 'base URL of the Helmr server'
 complete -c helmr -n '__helmr_at \'workspace\'' -s h -l help -d 'show help'
 complete -c helmr -n '__helmr_at \'workspace create\'' -s p -l project -r -d 'project, by slug or id'
@@ -481,6 +482,13 @@ complete -c helmr -n '__helmr_at \'workspace restore\'' -l expect -r -d 'refuse 
 complete -c helmr -n '__helmr_at \'workspace restore\'' -l message -r -d 'what the versions list says about it'
 complete -c helmr -n '__helmr_at \'workspace restore\'' -s a -l api-url -r -d 'base URL of the Helmr server'
 complete -c helmr -n '__helmr_at \'workspace restore\'' -s h -l help -d 'show help'
+complete -c helmr -n '__helmr_at \'workspace port\'' -s p -l project -r -d 'project, by slug or id'
+complete -c helmr -n '__helmr_at \'workspace port\'' -s e -l env -r -d 'environment, by slug or id'
+complete -c helmr -n '__helmr_at \'workspace port\'' -l json -d 'print JSON'
+complete -c helmr -n '__helmr_at \'workspace port\'' -l local -r -d 'local port; the same without it, 0 for any'
+complete -c helmr -n '__helmr_at \'workspace port\'' -l preview -r -d 'print a preview URL that is valid for so long'
+complete -c helmr -n '__helmr_at \'workspace port\'' -s a -l api-url -r -d 'base URL of the Helmr server'
+complete -c helmr -n '__helmr_at \'workspace port\'' -s h -l help -d 'show help'
 complete -c helmr -n '__helmr_at \'project\'' -a list -d 'list projects'
 complete -c helmr -n '__helmr_at \'project\'' -a get -d 'show a project and its environments'
 complete -c helmr -n '__helmr_at \'project\'' -a create -d 'create a project with the environments production and staging'

@@ -11,7 +11,7 @@ _helmr() {
     fi
     case "$word" in
       --) _normal; return ;;
-      --api-url|-a|--dir|--project|-p|--env|-e|--env-file|--timeout|--reason|--payload-file|--payload-json|--payload|--queue|--concurrency-key|--priority|--ttl|--max-duration-seconds|--metadata-file|--metadata-json|--tag|--retry-file|--retry-json|--idempotency-key|--idempotency-key-ttl|--workspace|--external-id|--data-json|--correlation-id|--cursor|--limit|--session|--status|--sandbox|--cwd|--set-env|--cols|--rows|--version|--kind|--from|--from-workspace|--to|--expect|--message|--slug|--name|--color|--value) skip=1 ;;
+      --api-url|-a|--dir|--project|-p|--env|-e|--env-file|--timeout|--reason|--payload-file|--payload-json|--payload|--queue|--concurrency-key|--priority|--ttl|--max-duration-seconds|--metadata-file|--metadata-json|--tag|--retry-file|--retry-json|--idempotency-key|--idempotency-key-ttl|--workspace|--external-id|--data-json|--correlation-id|--cursor|--limit|--session|--status|--sandbox|--cwd|--set-env|--cols|--rows|--version|--kind|--from|--from-workspace|--to|--expect|--message|--local|--preview|--slug|--name|--color|--value) skip=1 ;;
       -*) ;;
       *)
         _helmr_level "$helmr_path"
@@ -207,7 +207,7 @@ _helmr_level() {
       helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--status:only pending, completed, expired or cancelled ones' '--limit:at most so many tokens' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'workspace')
-      helmr_words=('create:create an empty workspace for a sandbox' 'list:list workspaces' 'get:show a workspace' 'update:replace metadata or tags of a workspace' 'delete:delete a workspace with all its versions' 'open:print where the console shows a workspace' 'materialize:mount a workspace, or show the mount it has' 'connect:mount a workspace, or show the mount it has' 'stop:capture and unmount a workspace' 'exec:run a command in a workspace' 'shell:open a shell in a workspace' 'pty:work with terminals of a workspace' 'files:list the files of a directory, without a machine' 'cp:download a file or a directory, without a machine' 'versions:list the versions of a workspace, the newest first' 'diff:show which files differ between two versions, without a machine' 'fork:make a new workspace that begins with a version of this one' 'restore:make an old version the current one again')
+      helmr_words=('create:create an empty workspace for a sandbox' 'list:list workspaces' 'get:show a workspace' 'update:replace metadata or tags of a workspace' 'delete:delete a workspace with all its versions' 'open:print where the console shows a workspace' 'materialize:mount a workspace, or show the mount it has' 'connect:mount a workspace, or show the mount it has' 'stop:capture and unmount a workspace' 'exec:run a command in a workspace' 'shell:open a shell in a workspace' 'pty:work with terminals of a workspace' 'files:list the files of a directory, without a machine' 'cp:download a file or a directory, without a machine' 'versions:list the versions of a workspace, the newest first' 'diff:show which files differ between two versions, without a machine' 'fork:make a new workspace that begins with a version of this one' 'restore:make an old version the current one again' 'port:forward a port of a workspace to this machine')
       helmr_flags=('--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'workspace create')
@@ -309,6 +309,10 @@ _helmr_level() {
     'workspace restore')
       helmr_words=()
       helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--expect:refuse when the current version is another one' '--message:what the versions list says about it' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
+      ;;
+    'workspace port')
+      helmr_words=()
+      helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--local:local port; the same without it, 0 for any' '--preview:print a preview URL that is valid for so long' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'project')
       helmr_words=('list:list projects' 'get:show a project and its environments' 'create:create a project with the environments production and staging' 'update:rename a project' 'delete:delete a project with everything in it')

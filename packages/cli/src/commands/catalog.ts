@@ -59,6 +59,7 @@ import { workspaceOpen } from "./workspace/open.ts";
 import { workspacePtyClose } from "./workspace/pty/close.ts";
 import { workspacePtyConnect } from "./workspace/pty/connect.ts";
 import { workspacePtyCreate } from "./workspace/pty/create.ts";
+import { workspacePort } from "./workspace/port.ts";
 import { workspaceShell } from "./workspace/shell.ts";
 import { workspaceCp } from "./workspace/cp.ts";
 import { workspaceDiff } from "./workspace/diff.ts";
@@ -150,6 +151,7 @@ export const commands: readonly CommandSpec[] = [
   workspaceDiff,
   workspaceFork,
   workspaceRestore,
+  workspacePort,
   projectList,
   projectGet,
   projectCreate,

@@ -118,9 +118,23 @@ async function sendInput({ api, params, offset, stdin, signal }: Address & { off
       at = await writeInput({ api, params, signal }, { piece, offset: at });
     }
   }
-  await api.call("ptys.close", { params, body: {}, signal }).catch((error: unknown) => {
-    if (!isRefused(error, "workspace_pty_terminal", "workspace_pty_not_open")) throw error;
-  });
+  await closeTerminal({ api, params, signal });
+}
+
+/** Local input may end before the terminal is open; it is closed once it is. */
+async function closeTerminal({ api, params, signal }: Address): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await api.call("ptys.close", { params, body: {}, signal });
+      return;
+    } catch (error) {
+      if (isRefused(error, "workspace_pty_terminal")) return;
+      if (!isRefused(error, "workspace_pty_not_open")) throw error;
+      const { pty } = await api.call("ptys.get", { params, signal });
+      if (isOneOf(terminalPtyStates, pty.state)) return;
+      await pause(openPollMs, signal);
+    }
+  }
 }
 
 /** Returns the offset behind what was written. */

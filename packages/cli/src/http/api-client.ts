@@ -82,6 +82,11 @@ export class ApiClient {
     return answer.stream;
   }
 
+  /** What opens a route that is a WebSocket. */
+  socket<Id extends RouteId>(id: Id, options: RequestOptions<Id>): { url: string; headers: Record<string, string> } {
+    return { url: this.#url(id, options).href.replace(/^http/, "ws"), headers: this.#headers() };
+  }
+
   /** Bytes as they are. Breaks when nothing was heard for a while. */
   async content<Id extends RouteId>(id: Id, options: RequestOptions<Id>): Promise<Readable> {
     return (await this.#send(id, options, { accept: "application/octet-stream", silenceMsMax: silenceMsMax.request })).stream;

@@ -80,6 +80,8 @@ export const routes = {
   "ptys.input": environment("POST", "/workspaces/{id}/pty/{ptyID}/input"),
   "ptys.resize": environment("POST", "/workspaces/{id}/pty/{ptyID}/resize"),
   "ptys.close": environment("POST", "/workspaces/{id}/pty/{ptyID}/close"),
+  "ports.preview": environment("POST", "/workspaces/{id}/ports/{port}/preview"),
+  "ports.connect": environment("GET", "/workspaces/{id}/ports/{port}/connect"),
   "projects.list": account("GET", "/projects"),
   "projects.create": account("POST", "/projects"),
   "projects.update": account("PATCH", "/projects/{project}"),
