@@ -144,6 +144,7 @@ async function multiply(client: pg.Client, total: number): Promise<void> {
   );
   const { rows } = await client.query<{ count: string }>("select count(*) from sources");
   const present = Number(rows[0]?.count);
+  const statements = await Promise.all(copied.map((one) => copyStatement(client, one)));
   for (let made = present; made < total; made += batch) {
     await client.query("drop table if exists copies");
     await client.query(
@@ -153,12 +154,8 @@ async function multiply(client: pg.Client, total: number): Promise<void> {
          from generate_series(1, $1) as g (n) join sources s on s.n = g.n % $2`,
       [Math.min(batch, total - made), present],
     );
-    await client.query("create index on copies (run)");
-    for (const [table, from, changes] of copied) {
-      await client.query(
-        `insert into ${table} select (jsonb_populate_record(null::${table}, to_jsonb(o) || jsonb_build_object(${changes}))).* from ${table} o join copies c on ${from}`,
-      );
-    }
+    await client.query("analyze copies");
+    for (const statement of statements) await client.query(statement);
   }
   await client.query("truncate run_counts");
   await client.query(
@@ -167,26 +164,72 @@ async function multiply(client: pg.Client, total: number): Promise<void> {
   await client.query("set session_replication_role = origin");
 }
 
-/** Table, how its rows are found, and the members that differ in the copy. */
-const copied: [table: string, from: string, changes: string][] = [
-  [
-    "workspaces",
-    "o.id = c.workspace",
-    "'id', c.new_workspace, 'current_version_id', c.new_version, 'created_at', c.at, 'updated_at', c.at, 'last_activity_at', c.at, 'last_mount_id', null",
-  ],
-  ["workspace_versions", "o.workspace_id = c.workspace", "'id', c.new_version, 'workspace_id', c.new_workspace, 'created_at', c.at"],
-  [
-    "sessions",
-    "o.id = c.session",
-    "'id', c.new_session, 'current_run_id', c.new_run, 'workspace_id', c.new_workspace, 'created_at', c.at, 'updated_at', c.at",
-  ],
-  [
-    "runs",
-    "o.id = c.run",
-    "'id', c.new_run, 'session_id', c.new_session, 'workspace_id', c.new_workspace, 'attempt_id', c.new_attempt, 'created_at', c.at, 'updated_at', c.at, 'queued_at', c.at, 'finished_at', c.at",
-  ],
-  ["run_attempts", "o.run_id = c.run", "'id', c.new_attempt, 'run_id', c.new_run, 'created_at', c.at"],
-  ["run_events", "o.run_id = c.run", "'run_id', c.new_run, 'attempt_id', c.new_attempt, 'occurred_at', c.at, 'created_at', c.at"],
-  ["run_log_chunks", "o.run_id = c.run", "'run_id', c.new_run, 'attempt_id', c.new_attempt, 'observed_at', c.at"],
-  ["run_log_streams", "o.run_id = c.run", "'run_id', c.new_run, 'attempt_id', c.new_attempt"],
+interface Copied {
+  table: string;
+  /** How its rows are found. */
+  from: string;
+  /** Columns that differ in the copy. */
+  changes: Readonly<Record<string, string>>;
+}
+
+const copied: readonly Copied[] = [
+  {
+    table: "workspaces",
+    from: "o.id = c.workspace",
+    changes: {
+      id: "c.new_workspace",
+      current_version_id: "c.new_version",
+      created_at: "c.at",
+      updated_at: "c.at",
+      last_activity_at: "c.at",
+      last_mount_id: "null::uuid",
+    },
+  },
+  {
+    table: "workspace_versions",
+    from: "o.workspace_id = c.workspace",
+    changes: { id: "c.new_version", workspace_id: "c.new_workspace", created_at: "c.at" },
+  },
+  {
+    table: "sessions",
+    from: "o.id = c.session",
+    changes: { id: "c.new_session", current_run_id: "c.new_run", workspace_id: "c.new_workspace", created_at: "c.at", updated_at: "c.at" },
+  },
+  {
+    table: "runs",
+    from: "o.id = c.run",
+    changes: {
+      id: "c.new_run",
+      session_id: "c.new_session",
+      workspace_id: "c.new_workspace",
+      attempt_id: "c.new_attempt",
+      created_at: "c.at",
+      updated_at: "c.at",
+      queued_at: "c.at",
+      finished_at: "c.at",
+    },
+  },
+  { table: "run_attempts", from: "o.run_id = c.run", changes: { id: "c.new_attempt", run_id: "c.new_run", created_at: "c.at" } },
+  {
+    table: "run_events",
+    from: "o.run_id = c.run",
+    changes: { run_id: "c.new_run", attempt_id: "c.new_attempt", occurred_at: "c.at", created_at: "c.at" },
+  },
+  {
+    table: "run_log_chunks",
+    from: "o.run_id = c.run",
+    changes: { run_id: "c.new_run", attempt_id: "c.new_attempt", observed_at: "c.at" },
+  },
+  { table: "run_log_streams", from: "o.run_id = c.run", changes: { run_id: "c.new_run", attempt_id: "c.new_attempt" } },
 ];
+
+async function copyStatement(client: pg.Client, { table, from, changes }: Copied): Promise<string> {
+  const { rows } = await client.query<{ name: string }>(
+    "select attname as name from pg_attribute where attrelid = $1::regclass and attnum > 0 and not attisdropped and attgenerated = '' order by attnum",
+    [table],
+  );
+  const names = rows.map(({ name }) => name);
+  const unknown = Object.keys(changes).filter((name) => !names.includes(name));
+  if (unknown.length > 0) throw new TypeError(`${table} has no column ${unknown.join(", ")}`);
+  return `insert into ${table} (${names.join(", ")}) select ${names.map((name) => changes[name] ?? `o.${name}`).join(", ")} from copies c join ${table} o on ${from}`;
+}

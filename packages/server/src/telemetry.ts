@@ -48,9 +48,22 @@ const level: Readonly<Record<keyof TelemetryEvents, "debug" | "info" | "warn" | 
   leadership: "debug",
 };
 
+/** What a log may hold of an error. Never its other members: errors of the database carry rows, statements and whole connections. */
+export function errorFacts(error: unknown): object {
+  if (!(error instanceof Error)) return { message: String(error) };
+  const { code } = error as { code?: unknown };
+  return {
+    type: error.name,
+    message: error.message,
+    ...(typeof code === "string" ? { code } : {}),
+    stack: error.stack,
+    ...(error.cause === undefined ? {} : { cause: errorFacts(error.cause) }),
+  };
+}
+
 export function openTelemetry(config: Pick<Config, "logLevel">): Telemetry {
   const logger = pino(
-    { level: config.logLevel, base: undefined, errorKey: "error", timestamp: pino.stdTimeFunctions.isoTime },
+    { level: config.logLevel, base: undefined, serializers: { error: errorFacts }, timestamp: pino.stdTimeFunctions.isoTime },
     pino.destination({ dest: 2, sync: true }),
   );
   return {
