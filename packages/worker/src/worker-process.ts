@@ -204,6 +204,7 @@ export class WorkerProcess {
     if (table === undefined || this.working.has(lease.lease_id)) return;
     const held = table.add(lease, since);
     this.ledger.take(held.id, lease.needs);
+    held.onStanding = (state) => this.ledger.standStill(held.id, state);
     this.host.telemetry("lease.claimed", { leaseId: held.id, kind: lease.kind });
     const work = this.workOf(held);
     const done = work.execute(journal).finally(() => {

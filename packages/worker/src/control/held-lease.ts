@@ -28,6 +28,8 @@ export class HeldLease {
   /** Directives that came before anybody listened. */
   private early: Directive[] = [];
   report: LeaseReport | undefined;
+  /** Its machine stands still for a cut that is being stored, or moves again. */
+  onStanding: (state: "still" | "moving") => void = () => {};
 
   /** `since`: when the answer that granted it was asked for or received, on the clock of `performance.now()`. */
   constructor(lease: Lease, since: number) {

@@ -18,6 +18,8 @@ export class CapacityLedger {
   /** Added to the memory of every machine: the monitor itself. */
   private readonly machineOverheadMib: number;
   private readonly taken = new Map<string, Capacity>();
+  /** Leases whose machines stand still: only their memory and disk count. */
+  private readonly still = new Set<string>();
   private waiters: (() => void)[] = [];
 
   constructor(total: Capacity, machineOverheadMib: number) {
@@ -34,8 +36,21 @@ export class CapacityLedger {
     this.taken.set(leaseId, { ...needs, memory_mib: needs.memory_mib + this.machineOverheadMib, slots: 1 });
   }
 
+  /** Its machine was cut and its bytes are on their way: slot and processors are free meanwhile. */
+  standStill(leaseId: string, state: "still" | "moving"): void {
+    if (state === "moving") this.still.delete(leaseId);
+    else {
+      this.still.add(leaseId);
+      this.wake();
+    }
+  }
+
   release(leaseId: string): void {
-    if (!this.taken.delete(leaseId)) return;
+    this.still.delete(leaseId);
+    if (this.taken.delete(leaseId)) this.wake();
+  }
+
+  private wake(): void {
     const waiters = this.waiters;
     this.waiters = [];
     for (const wake of waiters) wake();
@@ -43,10 +58,11 @@ export class CapacityLedger {
 
   free(): Capacity {
     const used = { ...none };
-    for (const one of this.taken.values()) {
-      used.milli_cpu += one.milli_cpu;
+    for (const [leaseId, one] of this.taken) {
       used.memory_mib += one.memory_mib;
       used.disk_mib += one.disk_mib;
+      if (this.still.has(leaseId)) continue;
+      used.milli_cpu += one.milli_cpu;
       used.slots += one.slots;
     }
     const left = (key: keyof Capacity) => Math.max(0, this.total[key] - used[key]);

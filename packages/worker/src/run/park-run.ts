@@ -141,6 +141,7 @@ export class RunParking {
       checkOn(signal);
       state = "paused";
       const cut = await guest.machine.snapshot(directory, () => Promise.resolve());
+      held.onStanding("still");
       const outcome = await this.storeAndSay(wait, { cut, signal, directory });
       if (outcome === "parked") return;
       this.goneWrong(outcome === "refused");
@@ -249,6 +250,7 @@ export class RunParking {
   private async thaw(state: "live" | "still" | "paused"): Promise<void> {
     const { parts, guest } = this.ground;
     if (parts.held.lost.aborted) return;
+    parts.held.onStanding("moving");
     try {
       if (state === "paused") await guest.machine.resume();
       if (state !== "live") await guest.link.request({ type: "park.abort" }, parts.host.limits.parkPrepareMs);
