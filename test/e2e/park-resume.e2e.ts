@@ -1,0 +1,151 @@
+/** Parked runs, on two workers with short windows: what a user sees of them, and what becomes of those that cannot come back. */
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { until } from "@helmr/test/services";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parkTasks, type Step } from "../chaos/park-program.ts";
+import { playSeed } from "../chaos/park-seed.ts";
+import { TwoWorkers } from "../chaos/two-workers.ts";
+
+const limits = { timeout: 600_000 };
+let install: TwoWorkers;
+beforeAll(async () => {
+  install = await TwoWorkers.open();
+  install.workers[0]!.start();
+  await install.deploy(parkTasks);
+}, 600_000);
+afterAll(async () => {
+  await install?.close();
+}, 120_000);
+
+const start = (steps: Step[], task = "keeps") => install.startRun(task, { steps, name: "e2e" });
+const step = (wait: Step["wait"], ms?: number): Step => ({ wait, heapKiB: 500, ...(ms === undefined ? {} : { ms }) });
+const parked = (runId: string) =>
+  install.untilRun("the run is parked", runId, ({ state }) => state === "waiting" || state === "finished", 300_000);
+const finished = (runId: string) => install.untilRun("the run ends", runId, ({ state }) => state === "finished", 300_000);
+const all = { outcome: "succeeded", attempt_number: 1, output: { problems: [] } };
+
+async function complete(runId: string, data: object): Promise<void> {
+  const [token] = await install.pendingTokens(runId);
+  await install.completeToken(token!, data);
+}
+
+describe("on one worker", () => {
+  test("an approval, a timer and an input record come to a run that was parked; its machine was given back meanwhile", limits, async () => {
+    const { runId, sessionId } = await start([step("token"), step("timer", 3_000), step("stream")]);
+    expect(await parked(runId)).toMatchObject({ state: "waiting" });
+    await until("its machine is gone", async () => (await install.monitors(0)).length === 0, 30_000);
+    const { json: run } = await install.call("GET", `/api/runs/${runId}`);
+    expect(run).toMatchObject({ status: "waiting", pending_wait: { kind: "token", status: "parked" } });
+    const { json: session } = await install.call("GET", `/api/sessions/${sessionId}`);
+    expect(session).toMatchObject({ activity: "waiting" });
+    await complete(runId, { index: 0, at: Date.now() });
+    await until(
+      "the run waits for a record, parked",
+      async () =>
+        (await install.rows("select 1 from run_waits where run_id = $1 and kind = 'stream' and suspension = 'parked'", [runId])).length > 0,
+      300_000,
+    );
+    const sent = await install.call("POST", `/api/sessions/${sessionId}/inputs/orders`, { data: { n: 1 } });
+    expect(sent.status).toBe(201);
+    expect(await finished(runId)).toMatchObject(all);
+    const kinds = (await install.rows("select kind from run_events where run_id = $1 and kind not like 'log%' order by seq", [runId])).map(
+      ({ kind }) => kind,
+    );
+    expect(kinds).toEqual([
+      "run.created",
+      ...Array.from({ length: 3 }, () => ["run_wait.created", "run_wait.completed"]).flat(),
+      "run.completed",
+    ]);
+  });
+
+  test("a parked run is cancelled where it is, and so is one whose session is cancelled", limits, async () => {
+    const runs = await Promise.all([start([step("token")]), start([step("token")])]);
+    for (const { runId } of runs) await parked(runId);
+    expect(await install.call("POST", `/api/runs/${runs[0].runId}/cancel`, {})).toMatchObject({ json: { run: { status: "cancelled" } } });
+    expect((await install.call("POST", `/api/sessions/${runs[1].sessionId}/cancel`, { reason: "enough" })).status).toBe(200);
+    for (const { runId } of runs) expect(await install.runState(runId)).toMatchObject({ state: "finished", outcome: "cancelled" });
+    expect(await install.rows("select 1 from checkpoints where state = 'ready'")).toEqual([]);
+  });
+});
+
+describe("on two workers", () => {
+  beforeAll(() => install.workers[1]!.start());
+
+  test("a run goes on on another host: same process, same memory, same files", limits, async () => {
+    const { runId } = await start([step("token"), step("token")]);
+    await parked(runId);
+    await install.workers[0]!.end("SIGTERM");
+    await complete(runId, { index: 0, at: Date.now() });
+    await install.untilRun("the other worker has it", runId, ({ worker }) => worker === "b", 300_000);
+    await parked(runId);
+    install.workers[0]!.start();
+    await install.workers[1]!.end("SIGTERM");
+    await complete(runId, { index: 1, at: Date.now() });
+    expect(await finished(runId)).toMatchObject(all);
+    install.workers[1]!.start();
+  });
+
+  test("a worker that is told to stop parks what waits before it goes", limits, async () => {
+    const { runId } = await start([step("token")]);
+    await install.untilRun("the run waits", runId, ({ state }) => state === "waiting" || state === "executing", 300_000);
+    await until("its wait is open", async () => (await install.pendingTokens(runId)).length === 1, 120_000);
+    await Promise.all(install.workers.map((worker) => worker.end("SIGTERM")));
+    expect(await install.runState(runId)).toMatchObject({ state: "waiting" });
+    for (const worker of install.workers) worker.start();
+    await complete(runId, { index: 0, at: Date.now() });
+    expect(await finished(runId)).toMatchObject(all);
+  });
+
+  test("two seeds of the property", limits, async () => {
+    const results = await Promise.allSettled([playSeed(install, 1), playSeed(install, 2)]);
+    expect(results.map((result) => (result.status === "rejected" ? String(result.reason) : "survived"))).toEqual(["survived", "survived"]);
+    await install.end();
+    expect(await install.invariants()).toEqual([]);
+  });
+});
+
+describe("that cannot come back", () => {
+  /** Local copies do not help: what is in the store counts. */
+  async function forgetLocally(): Promise<void> {
+    await Promise.all(install.workers.map((worker) => worker.end("SIGTERM")));
+    for (const name of ["a", "b"]) {
+      const state = join(install.directory, `worker-${name}`);
+      for (const cache of ["checkpoints", "packs", "bases"]) await rm(join(state, cache), { recursive: true, force: true });
+    }
+  }
+
+  test("because a chunk was changed: the run fails and says so", limits, async () => {
+    const { runId } = await start([step("token")]);
+    await parked(runId);
+    await forgetLocally();
+    const [artifact] = await install.rows(
+      "select p.object_key from checkpoints c join artifact_packs a on a.artifact_id = c.memory_artifact_id join packs p on p.id = a.pack_id where c.run_id = $1 limit 1",
+      [runId],
+    );
+    const path = await findBlob(join(install.directory, "server", "blobs"), artifact!["object_key"]);
+    const bytes = await readFile(path);
+    bytes[Math.floor(bytes.length / 2)] = (bytes[Math.floor(bytes.length / 2)] as number) ^ 0xff;
+    await writeFile(path, bytes);
+    install.workers[0]!.start();
+    await complete(runId, { index: 0 });
+    const state = await install.untilRun(
+      "its restore has failed",
+      runId,
+      ({ attempt_number, state }) => state === "finished" || attempt_number > 1,
+      300_000,
+    );
+    const events = await install.rows("select attributes from run_events where run_id = $1 and kind = 'run.execution_lost'", [runId]);
+    expect({ state, events }).toMatchObject({ events: [{ attributes: { code: "checkpoint_corrupt" } }] });
+    await install.call("POST", `/api/runs/${runId}/cancel`, { force: true });
+  });
+});
+
+async function findBlob(directory: string, key: string): Promise<string> {
+  const name = key.slice(key.lastIndexOf("/") + 1);
+  for (const entry of await readdir(directory, { recursive: true })) {
+    const path = join(directory, entry);
+    if (entry.endsWith(name) && (await stat(path)).isFile()) return path;
+  }
+  throw new TypeError(`No blob ${key} in ${directory}`);
+}
