@@ -253,6 +253,7 @@ export const filesQuery = (scope: Scope, read: FileRead) =>
     queryKey: [...scopeKey(scope), "workspace", read.workspaceId, "files", read],
     queryFn: ({ signal }) =>
       call("files.list", { scope, params: { id: read.workspaceId }, query: { ...fileQuery(read), limit: 500 }, signal }),
+    refetchInterval: read.source === "live" ? every(calmMs) : false,
     retry: false,
     placeholderData: keepPreviousData,
   });

@@ -49,6 +49,9 @@ export const deploymentRule = {
 } as const;
 
 export const workspaceRule = {
+  start({ state }: Workspace): Against {
+    return state === "active" ? undefined : `The workspace is ${state.replaceAll("_", " ")}`;
+  },
   delete({ state }: Workspace): Against {
     return state === "active" || state === "recovery_required" ? undefined : `The workspace is ${state}`;
   },

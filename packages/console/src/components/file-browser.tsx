@@ -14,6 +14,7 @@ import { SkeletonRows } from "../ui/skeleton.tsx";
 import { bytesText } from "../util/bytes.ts";
 import type { SearchParams } from "../util/search-params.ts";
 import { crumbsOf, modeText, nameOf, parentOf } from "../util/file-path.ts";
+import { ArchiveLink, RemoveFileButton, UploadButton } from "./file-actions.tsx";
 import { EmptyState, ErrorState } from "./list-states.tsx";
 import { RelativeTime } from "./relative-time.tsx";
 
@@ -30,6 +31,12 @@ export function FileBrowser({ scope, workspace }: { scope: Scope; workspace: Wor
       <div className="flex flex-wrap items-center gap-x-3 gap-y-2 border-b border-line px-3.5 py-2">
         <Crumbs path={file ?? path} />
         <SourceChoice versionId={versionId} />
+        {file === undefined && versionId === undefined ? (
+          <span className="flex items-center gap-1.5">
+            {source === "live" ? <ArchiveLink scope={scope} read={read} /> : null}
+            <UploadButton scope={scope} workspaceId={workspace.id} folder={path} />
+          </span>
+        ) : null}
       </div>
       {file === undefined ? <Entries scope={scope} read={read} /> : <Content scope={scope} read={{ ...read, path: file }} />}
     </div>
@@ -156,9 +163,12 @@ function Content({ scope, read }: { scope: Scope; read: FileRead }) {
       <div className="flex items-center gap-3 border-b border-line px-3.5 py-1.5 text-xs text-muted">
         <span>{bytesText(size)}</span>
         {cut && kind === "text" ? <span>the beginning is shown</span> : null}
-        <a href={fileContentUrl(scope, read)} download={nameOf(read.path)} className={`${buttonClasses("plain", "small")} ml-auto`}>
-          <Download aria-hidden="true" /> Download
-        </a>
+        <span className="ml-auto flex items-center gap-1.5">
+          <a href={fileContentUrl(scope, read)} download={nameOf(read.path)} className={buttonClasses("plain", "small")}>
+            <Download aria-hidden="true" /> Download
+          </a>
+          {read.source === "live" ? <RemoveFileButton scope={scope} read={read} /> : null}
+        </span>
       </div>
       {kind === "binary" ? <EmptyState title="This file is not text">Download it to look at it.</EmptyState> : <Lines text={text} />}
     </>
@@ -186,7 +196,11 @@ function FilesError({ error, onRetry }: { error: unknown; onRetry: () => void })
     );
   if (isStatus(error, 404)) return <MissingFile error={error} />;
   if (isStatus(error, 409))
-    return <EmptyState title="The workspace is not mounted">Its live state exists only while a run or a terminal uses it.</EmptyState>;
+    return (
+      <EmptyState title="The workspace's machine is not running">
+        Live files exist while a run, a command or a terminal uses it. "Start machine" above starts it.
+      </EmptyState>
+    );
   return <ErrorState error={error} onRetry={onRetry} />;
 }
 

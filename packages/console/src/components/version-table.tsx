@@ -1,11 +1,10 @@
 /** Versions of a workspace: look into one, compare it, make it the current one again, or begin another workspace with it. */
 import type { Workspace, WorkspaceVersion } from "@helmr/protocol/api";
 import { GitFork, History } from "lucide-react";
-import { useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { call } from "../api/call.ts";
 import { versionRule } from "../api/rules.ts";
 import { type Scope, scopeKey } from "../api/scope.ts";
-import { ForkDialog } from "../forms/fork-form.tsx";
 import { useAction } from "../hooks/use-action.ts";
 import { useReasonAgainst } from "../hooks/use-me.ts";
 import { useQueryText } from "../hooks/use-query-text.ts";
@@ -19,6 +18,8 @@ import { IdText, shortId } from "./id-text.tsx";
 import { RelativeTime } from "./relative-time.tsx";
 import { StatusBadge } from "./status-badge.tsx";
 import { VersionCompare } from "./version-compare.tsx";
+
+const ForkDialog = lazy(() => import("../forms/fork-form.tsx").then((module) => ({ default: module.ForkDialog })));
 
 export interface VersionTableProps {
   scope: Scope;
@@ -97,7 +98,11 @@ function VersionActions({ scope, workspace, version }: { scope: Scope; workspace
         data-tip="New workspace from it"
         onClick={() => setForking(true)}
       />
-      {forking ? <ForkDialog scope={scope} workspace={workspace} version={version} onClose={() => setForking(false)} /> : null}
+      {forking ? (
+        <Suspense>
+          <ForkDialog scope={scope} workspace={workspace} version={version} onClose={() => setForking(false)} />
+        </Suspense>
+      ) : null}
     </>
   );
 }

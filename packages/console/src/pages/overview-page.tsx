@@ -1,7 +1,7 @@
 import type { Deployment, RunCounts } from "@helmr/protocol/api";
 import { useQuery } from "@tanstack/react-query";
 import { Plus } from "lucide-react";
-import { useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { currentDeploymentQuery, runCountsQuery, runsQuery, sessionsQuery, tokensQuery } from "../api/queries.ts";
 import type { Scope } from "../api/scope.ts";
 import { DeployGuide } from "../components/deploy-guide.tsx";
@@ -12,7 +12,6 @@ import { RelativeTime } from "../components/relative-time.tsx";
 import { RunTable } from "../components/run-table.tsx";
 import { useCurrentScope } from "../components/scope-switch.tsx";
 import { SessionTable } from "../components/session-table.tsx";
-import { StartSessionDialog } from "../components/start-session-dialog.tsx";
 import { useReasonAgainst } from "../hooks/use-me.ts";
 import { useScope } from "../hooks/use-scope.ts";
 import { AppLink } from "../ui/app-link.tsx";
@@ -21,6 +20,10 @@ import { Card } from "../ui/card.tsx";
 import { classes } from "../ui/classes.ts";
 import { paths } from "../util/paths.ts";
 import { questionOf } from "../util/question.ts";
+
+const StartSessionDialog = lazy(() =>
+  import("../components/start-session-dialog.tsx").then((module) => ({ default: module.StartSessionDialog })),
+);
 
 export function OverviewPage() {
   const scope = useScope();
@@ -47,7 +50,11 @@ export function OverviewPage() {
       ) : (
         <Activity scope={scope} deployment={deployment.data} />
       )}
-      {starting ? <StartSessionDialog scope={scope} onClose={() => setStarting(false)} /> : null}
+      {starting ? (
+        <Suspense>
+          <StartSessionDialog scope={scope} onClose={() => setStarting(false)} />
+        </Suspense>
+      ) : null}
     </>
   );
 }

@@ -1,18 +1,21 @@
 import type { Session } from "@helmr/protocol/api";
 import { useQuery } from "@tanstack/react-query";
 import { MessagesSquare, Plus } from "lucide-react";
-import { useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { sessionsQuery, tasksQuery } from "../api/queries.ts";
 import { EmptyState, ListState } from "../components/list-states.tsx";
 import { PageHeader } from "../components/page-header.tsx";
 import { SessionTable } from "../components/session-table.tsx";
-import { StartSessionDialog } from "../components/start-session-dialog.tsx";
 import { useReasonAgainst } from "../hooks/use-me.ts";
 import { useQueryText } from "../hooks/use-query-text.ts";
 import { useScope } from "../hooks/use-scope.ts";
 import { Button } from "../ui/button.tsx";
 import { Card } from "../ui/card.tsx";
 import { FilterBar, SelectFilter, TextFilter } from "../ui/filter-bar.tsx";
+
+const StartSessionDialog = lazy(() =>
+  import("../components/start-session-dialog.tsx").then((module) => ({ default: module.StartSessionDialog })),
+);
 
 const limit = 200;
 const statusNames: Record<Session["status"], string> = { open: "Open", closed: "Closed", cancelled: "Cancelled", expired: "Expired" };
@@ -72,7 +75,11 @@ export function SessionsPage() {
           )}
         </ListState>
       </Card>
-      {starting ? <StartSessionDialog scope={scope} onClose={() => setStarting(false)} /> : null}
+      {starting ? (
+        <Suspense>
+          <StartSessionDialog scope={scope} onClose={() => setStarting(false)} />
+        </Suspense>
+      ) : null}
     </>
   );
 }

@@ -1,21 +1,18 @@
 import type { Workspace } from "@helmr/protocol/api";
 import { useQuery } from "@tanstack/react-query";
-import { Square, Trash2 } from "lucide-react";
+import { Power, Square, Trash2 } from "lucide-react";
+import { lazy, Suspense } from "react";
 import { call } from "../api/call.ts";
 import { versionsQuery, workspaceQuery } from "../api/queries.ts";
 import { workspaceRule } from "../api/rules.ts";
 import { type Scope, scopeKey } from "../api/scope.ts";
-import { ExecPanel } from "../components/exec-panel.tsx";
 import { FileBrowser } from "../components/file-browser.tsx";
 import { IdText, shortId } from "../components/id-text.tsx";
 import { JsonTree } from "../components/json-tree.tsx";
 import { EmptyState, ListState, PageState } from "../components/list-states.tsx";
 import { PageHeader } from "../components/page-header.tsx";
-import { PortPanel } from "../components/port-panel.tsx";
 import { RelativeTime } from "../components/relative-time.tsx";
 import { StatusBadge } from "../components/status-badge.tsx";
-import { TerminalPanel } from "../components/terminal-panel.tsx";
-import { VersionTable } from "../components/version-table.tsx";
 import { useAction } from "../hooks/use-action.ts";
 import { useReasonAgainst } from "../hooks/use-me.ts";
 import { useQueryText } from "../hooks/use-query-text.ts";
@@ -23,8 +20,15 @@ import { useParam, useScope } from "../hooks/use-scope.ts";
 import { Button } from "../ui/button.tsx";
 import { Card, Facts } from "../ui/card.tsx";
 import { useConfirm } from "../ui/confirm.tsx";
+import { SkeletonRows } from "../ui/skeleton.tsx";
 import { Tabs } from "../ui/tabs.tsx";
 import { paths } from "../util/paths.ts";
+
+// Each tab brings its own code when it is opened.
+const VersionTable = lazy(() => import("../components/version-table.tsx").then((module) => ({ default: module.VersionTable })));
+const ExecPanel = lazy(() => import("../components/exec-panel.tsx").then((module) => ({ default: module.ExecPanel })));
+const TerminalPanel = lazy(() => import("../components/terminal-panel.tsx").then((module) => ({ default: module.TerminalPanel })));
+const PortPanel = lazy(() => import("../components/port-panel.tsx").then((module) => ({ default: module.PortPanel })));
 
 export function WorkspacePage() {
   const scope = useScope();
@@ -64,19 +68,21 @@ function LoadedWorkspace({ scope, workspace }: { scope: Scope; workspace: Worksp
         />
       </div>
       <Card flush className="rounded-t-none border-t-0">
-        {tab === "versions" ? (
-          <ListState query={versions} empty={<EmptyState title="No version yet" />}>
-            {(items) => <VersionTable scope={scope} workspace={workspace} versions={items} />}
-          </ListState>
-        ) : tab === "commands" ? (
-          <ExecPanel scope={scope} workspaceId={workspace.id} />
-        ) : tab === "terminal" ? (
-          <TerminalPanel scope={scope} workspaceId={workspace.id} />
-        ) : tab === "ports" ? (
-          <PortPanel scope={scope} workspaceId={workspace.id} />
-        ) : (
-          <FileBrowser scope={scope} workspace={workspace} />
-        )}
+        <Suspense fallback={<SkeletonRows />}>
+          {tab === "versions" ? (
+            <ListState query={versions} empty={<EmptyState title="No version yet" />}>
+              {(items) => <VersionTable scope={scope} workspace={workspace} versions={items} />}
+            </ListState>
+          ) : tab === "commands" ? (
+            <ExecPanel scope={scope} workspaceId={workspace.id} />
+          ) : tab === "terminal" ? (
+            <TerminalPanel scope={scope} workspaceId={workspace.id} />
+          ) : tab === "ports" ? (
+            <PortPanel scope={scope} workspaceId={workspace.id} />
+          ) : (
+            <FileBrowser scope={scope} workspace={workspace} />
+          )}
+        </Suspense>
       </Card>
     </>
   );
@@ -113,6 +119,11 @@ function WorkspaceActions({ scope, workspace }: { scope: Scope; workspace: Works
   const denied = useReasonAgainst("workspace.lifecycle.manage");
   const refresh = [scopeKey(scope)];
   const params = { id: workspace.id };
+  const start = useAction({
+    run: () => call("workspaces.materialize", { scope, params, body: {} }),
+    refresh,
+    done: ({ state }) => (state === "mounted" ? "The machine is running" : "The machine is being started"),
+  });
   const stop = useAction({
     run: () => call("workspaces.stop", { scope, params, body: {} }),
     refresh,
@@ -130,6 +141,9 @@ function WorkspaceActions({ scope, workspace }: { scope: Scope; workspace: Works
   };
   return (
     <>
+      <Button icon={<Power />} busy={start.busy} reason={workspaceRule.start(workspace) ?? denied} onClick={() => start.start()}>
+        Start machine
+      </Button>
       <Button icon={<Square />} busy={stop.busy} reason={denied} onClick={() => void askStop()}>
         Stop
       </Button>
