@@ -39,6 +39,9 @@ export interface WorkspacePty {
   readonly filesystemMode: "write";
   readonly state: WorkspacePtyState;
   readonly processId: string | null;
+  /** Of the shell, once it has ended. */
+  readonly exitCode: number | null;
+  readonly signal: string | null;
   readonly outputCursor: number;
   readonly inputCursor: number;
   readonly error: Json;
@@ -102,6 +105,8 @@ export interface WorkspaceExecCreateOptions extends RequestOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly detached?: boolean;
   readonly idempotencyKey?: string;
+  /** The process is killed after so long. */
+  readonly timeoutSeconds?: number;
 }
 
 export interface WorkspaceExecListOptions extends RequestOptions {
@@ -118,6 +123,8 @@ export interface WorkspaceExecHandle extends WorkspaceExec {
   retrieve(options?: RequestOptions): Promise<WorkspaceExec>;
   /** Until its state is exited, terminated, lost or failed. */
   wait(options?: WorkspaceExecWaitOptions): Promise<WorkspaceExec>;
+  /** To the processes of the exec; `TERM` without a name. */
+  kill(signal?: string, options?: RequestOptions): Promise<WorkspaceExec>;
   readonly stdout: WorkspaceExecReadableStreamApi;
   readonly stderr: WorkspaceExecReadableStreamApi;
   readonly stdin: WorkspaceExecStdinApi;

@@ -41,6 +41,8 @@ export function ptyView(wire: Pty): WorkspacePty {
     filesystemMode: writeMode(wire.filesystem_mode, `terminal ${wire.id}`),
     state: wire.state,
     processId: wire.process_id ?? null,
+    exitCode: wire.exit_code ?? null,
+    signal: wire.signal ?? null,
     outputCursor: wire.output_cursor,
     inputCursor: wire.input_cursor,
     error: wire.error ?? null,

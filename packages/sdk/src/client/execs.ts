@@ -26,8 +26,8 @@ export function execsApi(transport: Transport, base: string): WorkspaceExecsApi 
     async create(command, options = {}) {
       if (!Array.isArray(command) || command.length === 0)
         throw new DefinitionError("The command of an exec needs at least the name of a program");
-      const { cwd, env, detached, idempotencyKey } = options;
-      const body = members({ command, cwd, env, detached, idempotency_key: idempotencyKey });
+      const { cwd, env, detached, timeoutSeconds, idempotencyKey } = options;
+      const body = members({ command, cwd, env, detached, timeout_seconds: timeoutSeconds, idempotency_key: idempotencyKey });
       const { exec } = await transport.json<{ exec: Exec }>({ method: "POST", path, body, options });
       return execHandle(transport, path, execView(exec));
     },
@@ -60,6 +60,11 @@ function execHandle(transport: Transport, execsPath: string, exec: WorkspaceExec
         if (terminalStates.includes(current.state)) return current;
         await pause(options.pollIntervalMs ?? pollMsDefault, options.signal);
       }
+    },
+    async kill(signal, options = {}) {
+      const body = members({ signal });
+      const answer = await transport.json<{ exec: Exec }>({ method: "POST", path: `${path}/signal`, body, options });
+      return execView(answer.exec);
     },
     stdout: readableStream(transport, `${path}/stdout`),
     stderr: readableStream(transport, `${path}/stderr`),

@@ -23,6 +23,8 @@ export interface ApiRequest {
   readonly query?: Query;
   /** Sent as JSON when present. */
   readonly body?: unknown;
+  /** Sent as it is, instead of `body`. */
+  readonly bytes?: { readonly type: string; readonly data: Uint8Array | string } | undefined;
   readonly options?: RequestOptions | undefined;
   /** A public token: its bearer stands in for the key, and the path for `/api/v1`. */
   readonly publicToken?: string | undefined;
@@ -45,7 +47,7 @@ export class Transport {
 
   /** The answer whatever its status; rejects only when there is none. */
   async send(request: ApiRequest): Promise<Response> {
-    const { method, query = [], body, options = {}, publicToken, accept = "application/json" } = request;
+    const { method, query = [], body, bytes, options = {}, publicToken, accept = "application/json" } = request;
     const prefix = pathPrefix(request);
     const bearer = publicToken ?? this.#apiKey;
     const headers: Record<string, string> = {
@@ -54,12 +56,14 @@ export class Transport {
       "Helmr-SDK-Version": helmrVersion,
       ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
       ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...(bytes === undefined ? {} : { "content-type": bytes.type }),
       ...request.headers,
     };
     return await fetch(`${this.#baseUrl}${prefix}${request.path}${queryText(query)}`, {
       method,
       headers,
       ...(body === undefined ? {} : { body: jsonText(body, { label: "the request" }) }),
+      ...(bytes === undefined ? {} : { body: bytes.data as Uint8Array<ArrayBuffer> | string }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
   }

@@ -3,6 +3,8 @@ import type {
   FileDiff,
   FileEntry,
   FilePage,
+  FileWriteResult,
+  TreeUploadResult,
   VersionDiff,
   VersionRestoreResult,
   WorkspaceVersion as WireVersion,
@@ -11,7 +13,7 @@ import { DefinitionError } from "../errors.ts";
 import { idOf, members } from "./body-members.ts";
 import type { WorkspaceDiffSides, WorkspaceFileSourceOptions, WorkspaceFilesApi, WorkspaceVersionsApi } from "./workspace-shapes.ts";
 import { diffView, fileDiffView, fileEntryView, fileListView, versionView } from "./workspace-views.ts";
-import type { Query, Transport } from "./transport.ts";
+import type { ApiRequest, Query, Transport } from "./transport.ts";
 
 /** `base` is the path of the workspace. */
 export function filesApi(transport: Transport, base: string): WorkspaceFilesApi {
@@ -39,7 +41,49 @@ export function filesApi(transport: Transport, base: string): WorkspaceFilesApi 
       });
       return fileEntryView(entry);
     },
+    ...writes(transport, `${base}/files`),
   });
+}
+
+type Writes = Pick<WorkspaceFilesApi, "write" | "mkdir" | "move" | "remove" | "upload" | "download">;
+
+/** `path` of the files of a workspace. All of it goes through the guest of its mount. */
+function writes(transport: Transport, files: string): Writes {
+  const entryOf = async (request: ApiRequest) => fileEntryView((await transport.json<{ entry: FileEntry }>(request)).entry);
+  return {
+    async write(path, data, options = {}) {
+      const query = [
+        ["path", path],
+        ["mode", options.mode],
+      ] as const;
+      const bytes = { type: "application/octet-stream", data };
+      const written = await transport.json<FileWriteResult>({ method: "PUT", path: `${files}/content`, query, bytes, options });
+      return { path: written.path, sizeBytes: written.size_bytes };
+    },
+    mkdir: (path, options = {}) =>
+      entryOf({ method: "POST", path: `${files}/directory`, body: members({ path, mode: options.mode }), options }),
+    move: (from, to, options = {}) => entryOf({ method: "POST", path: `${files}/move`, body: { from, to }, options }),
+    async remove(path, options = {}) {
+      const query = [
+        ["path", path],
+        ["recursive", options.recursive === true ? 1 : undefined],
+      ] as const;
+      await transport.empty({ method: "DELETE", path: files, query, options });
+    },
+    upload: (path, tar, options = {}) =>
+      transport.json<TreeUploadResult>({
+        method: "PUT",
+        path: `${files}/archive`,
+        query: [["path", path]],
+        bytes: { type: "application/x-tar", data: tar },
+        options,
+      }),
+    async download(path, options = {}) {
+      const query = [["path", path]] as const;
+      const response = await transport.ok({ method: "GET", path: `${files}/archive`, query, options, accept: "application/x-tar" });
+      return new Uint8Array(await response.arrayBuffer());
+    },
+  };
 }
 
 function fileQuery(path: string, options: WorkspaceFileSourceOptions): Query {

@@ -136,6 +136,26 @@ export interface WorkspaceFilesApi {
   /** Direct children; without a path those of the workspace itself. */
   list(path?: string, options?: WorkspaceFileListOptions): Promise<WorkspaceFileList>;
   stat(path: string, options?: WorkspaceFileStatOptions): Promise<WorkspaceFileEntry>;
+  /** Through the mount, which is started when there is none; the file becomes visible at once and whole. */
+  write(path: string, data: string | Uint8Array, options?: WorkspaceFileWriteOptions): Promise<{ path: string; sizeBytes: number }>;
+  /** With the directories above it that are missing. */
+  mkdir(path: string, options?: WorkspaceFileWriteOptions): Promise<WorkspaceFileEntry>;
+  move(from: string, to: string, options?: RequestOptions): Promise<WorkspaceFileEntry>;
+  remove(path: string, options?: WorkspaceFileRemoveOptions): Promise<void>;
+  /** Unpacks a tar into a directory. */
+  upload(path: string, tar: Uint8Array, options?: RequestOptions): Promise<{ path: string; entries: number; bytes: number }>;
+  /** A directory as tar; the workspace must be mounted. */
+  download(path: string, options?: RequestOptions): Promise<Uint8Array>;
+}
+
+export interface WorkspaceFileWriteOptions extends RequestOptions {
+  /** Permission bits. */
+  readonly mode?: number;
+}
+
+export interface WorkspaceFileRemoveOptions extends RequestOptions {
+  /** A directory with all below it. */
+  readonly recursive?: boolean;
 }
 
 export interface WorkspaceVersionListOptions extends RequestOptions {

@@ -308,6 +308,47 @@ test("exec: a file system mode other than write throws", async () => {
   await expect(handle.exec(["x"])).rejects.toThrow('The file system mode of exec exec-1 is "read"');
 });
 
+test("exec: kill, and a time limit", async () => {
+  const exec = await startExec();
+  server.expect(json({ exec: wireExec }), json({ exec: wireExec }), json({ exec: wireExec }, 201));
+  expect(await exec.kill()).toEqual(execExpected);
+  expect(server.lastBody()).toEqual({});
+  await exec.kill("INT");
+  expect(server.lastBody()).toEqual({ signal: "INT" });
+  await handle.exec(["x"], { timeoutSeconds: 5 });
+  expect(server.lastBody()).toEqual({ command: ["x"], timeout_seconds: 5 });
+  expect(server.lines().slice(1, 3)).toEqual(Array(2).fill("POST /api/workspaces/w1/execs/exec-1/signal"));
+});
+
+test("files: what writes", async () => {
+  const entry = { path: "a", kind: "file", size_bytes: 1, mode: 420 };
+  const seen = { path: "a", name: null, kind: "file", sizeBytes: 1, mode: 420, linkTarget: null, modTime: null };
+  server.expect(
+    json({ path: "a b", size_bytes: 3 }),
+    json({ entry }, 201),
+    json({ entry }),
+    raw("", 204),
+    json({ path: ".", entries: 2, bytes: 9 }),
+    raw("tar"),
+  );
+  expect(await handle.files.write("a b", "abc", { mode: 384 })).toEqual({ path: "a b", sizeBytes: 3 });
+  expect(await handle.files.mkdir("a", { mode: 448 })).toEqual(seen);
+  expect(server.lastBody()).toEqual({ path: "a", mode: 448 });
+  expect(await handle.files.move("a", "b")).toEqual(seen);
+  expect(server.lastBody()).toEqual({ from: "a", to: "b" });
+  await handle.files.remove("a", { recursive: true });
+  expect(await handle.files.upload(".", new Uint8Array([1]))).toEqual({ path: ".", entries: 2, bytes: 9 });
+  expect(Buffer.from(await handle.files.download("a")).toString()).toBe("tar");
+  expect(server.lines()).toEqual([
+    "PUT /api/workspaces/w1/files/content?path=a%20b&mode=384",
+    "POST /api/workspaces/w1/files/directory",
+    "POST /api/workspaces/w1/files/move",
+    "DELETE /api/workspaces/w1/files?path=a&recursive=1",
+    "PUT /api/workspaces/w1/files/archive?path=.",
+    "GET /api/workspaces/w1/files/archive?path=a",
+  ]);
+});
+
 test("exec: stdin", async () => {
   const exec = await startExec();
   server.expect(json(wireChunk), json(wireChunk), json({ exec: { ...wireExec, stdin_closed_at: time } }));

@@ -200,7 +200,7 @@ const held = statement<{ exec_id: string; lease_id: string; worker_id: string; f
 
 const start = statement<{ id: string; process_id: string; state: ProcessState }>(
   "exec_start",
-  "update workspace_execs set state = $state, process_id = $process_id, started_at = now(), updated_at = now() where id = $id and started_at is null",
+  "update workspace_execs set state = $state, process_id = $process_id, started_at = now(), updated_at = now() where id = $id and started_at is null and ended_at is null",
 );
 interface EndParams {
   id: string;

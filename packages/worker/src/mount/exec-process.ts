@@ -122,7 +122,8 @@ export class ExecProcess {
     }
     this.running = true;
     this.openInput(0);
-    await this.report({ kind: "started", process_id: pid });
+    // Not waited for: the control plane takes reports of one exec in their order.
+    void this.report({ kind: "started", process_id: pid });
     this.settled = true;
     this.look();
     // It may have been quicker than its own start.

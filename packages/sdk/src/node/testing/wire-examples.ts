@@ -315,6 +315,8 @@ export const ptyExpected = {
   filesystemMode: "write",
   state: "open",
   processId: null,
+  exitCode: null,
+  signal: null,
   outputCursor: 6,
   inputCursor: 1,
   error: null,
