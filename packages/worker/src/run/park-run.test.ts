@@ -237,6 +237,25 @@ describe("a park that does not come true", () => {
     expectClean();
   });
 
+  test("because a cancel comes while it is cut: the program reacts, and is not frozen again", async () => {
+    host.driver.behaviour = {
+      script: async ({ call, cancelled, write }) => {
+        await Promise.race([call(onToken), cancelled]);
+        await write("stdout", "tidied\n");
+        return { reason: "cancelled" };
+      },
+    };
+    const { held, done } = begin(await leaseOf());
+    host.driver.onSnapshot = () => held.direct({ type: "cancel", lease_id: held.id, force: false, reason: "enough" });
+    await done;
+    const { guest } = host.driver.last;
+    expect(guest.received.filter((message) => message.type === "park.prepare")).toHaveLength(1);
+    expect(plane.parks).toEqual([]);
+    expect(plane.text("stdout")).toBe("tidied\n");
+    expect(plane.completions).toMatchObject([{ end: { status: "cancelled", forced: false } }]);
+    expectClean();
+  });
+
   test("because the control plane refuses it: live, and not asked again at once", async () => {
     plane.answerPark = () => ({ state: "refused", reason: "busy" });
     host.driver.behaviour = { script: waits };

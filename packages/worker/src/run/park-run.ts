@@ -107,8 +107,10 @@ export class RunParking {
     await this.attempt?.done;
   }
 
-  /** The user wants the program to react: whatever is under way is called off. */
+  /** The user wants the program to react: what is under way is called off, and the machine does not stand still any more. */
   callOff(): void {
+    this.stopped = true;
+    clearTimeout(this.timer);
     this.attempt?.off.abort();
   }
 
