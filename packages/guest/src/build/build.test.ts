@@ -34,12 +34,16 @@ function archive(files: Files): Buffer {
   return execFileSync("tar", ["-C", directory, "-cf", "-", "."], { maxBuffer: 1e9 });
 }
 
-async function send(tar: Uint8Array, options: { timeoutMs?: number; sourceBytes?: number } = {}): Promise<BuildResult> {
+async function send(
+  tar: Uint8Array,
+  options: { timeoutMs?: number; sourceBytes?: number; only?: "dependencies" } = {},
+): Promise<BuildResult> {
   const answer = guest.host.ok({
     type: "build.start",
     sourceStream: 20,
     sourceBytes: options.sourceBytes ?? tar.length,
     installDependencies: true,
+    ...(options.only === undefined ? {} : { only: options.only }),
     timeoutMs: options.timeoutMs ?? 60_000,
   });
   await guest.host.sendStream(20, tar);
@@ -330,6 +334,13 @@ describe("dependencies", () => {
     expect(readFileSync(join(guest.tree, "node_modules/@helmr/sdk/package.json"), "utf8")).not.toContain("9.9.9");
     expect(existsSync(join(guest.tree, "package.json"))).toBe(false);
     expect(readFileSync(join(guest.tree, ".helmr/deployment-source/package.json"), "utf8")).toBe(dependent);
+  });
+
+  test("alone: the tree holds them and nothing of the source, for later builds", async () => {
+    const files = { ...library, "package.json": dependent, "package-lock.json": lock, "helmr.config.ts": "not even looked at" };
+    expect(await send(archive(files), { only: "dependencies" })).toEqual({ status: "installed" });
+    expect(readdirSync(guest.tree)).toEqual(["node_modules"]);
+    expect(existsSync(join(guest.tree, "node_modules/.package-lock.json"))).toBe(true);
   });
 
   test("that cannot be installed fail the build with npm's last words", async () => {

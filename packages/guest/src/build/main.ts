@@ -61,6 +61,12 @@ async function buildProject(request: BuildStartRequest, ground: BuildGround): Pr
     ground.phase("installing", "Installing dependencies");
     await installDependencies(plan, ground, { tree, owner, directory, output, limitMs: left() });
   }
+  if (request.only === "dependencies") {
+    removeFile(tree, { kind: "remove", path: ".helmr", recursive: true });
+    await ground.tool.trim([host]);
+    await ground.tool.freeze([host]);
+    return { status: "installed" };
+  }
   addSdk(tree, attachment.places.sdk.package);
 
   const index = await runBuilder(ground, {

@@ -143,6 +143,8 @@ export const buildResult = z.discriminatedUnion("status", [
     index: projectIndex,
     dependencies: z.enum(["none", "installed", "image"]),
   }),
+  /** Asked for with `only`. */
+  z.object({ status: z.literal("installed") }),
   z.object({ status: z.literal("failed"), failure: buildFailure }),
 ]);
 export type BuildResult = z.output<typeof buildResult>;

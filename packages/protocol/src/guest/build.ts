@@ -17,6 +17,8 @@ export const buildStartRequest = z.object({
   sourceBytes: z.number().int().nonnegative(),
   /** Install production dependencies when the project has any and the image does not (sdk §8.1). */
   installDependencies: z.boolean(),
+  /** Nothing but the dependencies: the tree holds node_modules and is the ground of later builds with the same lock file. */
+  only: z.literal("dependencies").optional(),
   timeoutMs: milliseconds,
 });
 export type BuildStartRequest = z.output<typeof buildStartRequest>;

@@ -6,9 +6,11 @@ import type { BuildLease } from "@helmr/protocol/worker";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ChunkWorker } from "../chunks/chunk-worker.ts";
 import { HeldLease } from "../control/held-lease.ts";
+import { tar } from "../images/layers/layer.fixture.ts";
 import { TestControlPlane } from "../testing/control-plane.ts";
 import type { GuestBehaviour } from "../testing/fake-guest.ts";
 import { buildLeaseOfTest } from "../testing/leases.ts";
+import { storageKeysOfTest } from "../testing/tenant.ts";
 import { temporaryDirectory } from "../testing/temporary.ts";
 import { type TestHost, testHost } from "../testing/worker-host.ts";
 import { Build } from "./build.ts";
@@ -21,6 +23,7 @@ let plane: TestControlPlane;
 let host: TestHost;
 let count = 0;
 beforeEach(async () => {
+  storage = storageKeysOfTest();
   plane = await TestControlPlane.start();
 });
 afterEach(async () => {
@@ -29,6 +32,7 @@ afterEach(async () => {
 });
 
 const source = randomBytes(700_000);
+let storage = storageKeysOfTest();
 const index = {
   tasks: [{ id: "hello", file: "hello.ts", module: "hello.mjs", exportName: "hello", sandbox: "box", secrets: [] }],
   sandboxes: [],
@@ -37,18 +41,25 @@ const index = {
   streams: [],
 };
 
-async function prepare(build: GuestBehaviour["build"], change: Partial<BuildLease["deployment"]> = {}, behaviour: GuestBehaviour = {}) {
+async function prepare(
+  build: GuestBehaviour["build"],
+  change: Partial<BuildLease["deployment"]> = {},
+  behaviour: GuestBehaviour = {},
+  archive: Buffer = source,
+) {
   count += 1;
   host = await testHost(plane, { home: join(root, String(count)), chunks });
   host.driver.behaviour = { build, ...behaviour };
-  const base = buildLeaseOfTest();
-  const hash = createHash("sha256").update(source).digest("hex");
+  // The same on every worker.
+  host.builtInImage = join(root, "base-image", "image.ext4");
+  const base = buildLeaseOfTest({}, storage);
+  const hash = createHash("sha256").update(archive).digest("hex");
   const lease: BuildLease = {
     ...base,
     needs: { milli_cpu: 1000, memory_mib: 256, disk_mib: 64 },
-    deployment: { ...base.deployment, content_hash: `sha256:${hash}`, source_bytes: source.length, ...change },
+    deployment: { ...base.deployment, content_hash: `sha256:${hash}`, source_bytes: archive.length, ...change },
   };
-  plane.sources.set(lease.deployment.id, source);
+  plane.sources.set(lease.deployment.id, archive);
   const held = new HeldLease(lease, performance.now());
   return { held, lease, build: new Build(host, held) };
 }
@@ -109,6 +120,65 @@ describe("a build that works", () => {
     expect(lines).toHaveLength(3_000);
     expect(lines.at(-1)?.message).toMatch(/^line 2999 /);
     expectClean();
+  });
+});
+
+describe("dependencies", () => {
+  const manifest = { name: "p", dependencies: { "is-odd": "3.0.1" } };
+  const asks = () =>
+    host.driver.machines.map(({ guest }) => {
+      const start = guest.received.find((message) => message.type === "build.start");
+      return start?.type === "build.start" ? [start.only, start.installDependencies] : undefined;
+    });
+
+  async function playWith(lock: string) {
+    const archive = tar({ path: "package.json", data: JSON.stringify(manifest) }, { path: "package-lock.json", data: lock });
+    const first = host?.driver.machines.length ?? 0;
+    const played = await play(
+      async (guest) => {
+        const start = guest.received.find((message) => message.type === "build.start");
+        return start?.type === "build.start" && start.only !== undefined
+          ? { status: "installed" }
+          : { status: "built", index, dependencies: "installed" };
+      },
+      { content_hash: `sha256:${createHash("sha256").update(archive).digest("hex")}`, source_bytes: archive.length },
+      {},
+      archive,
+    );
+    return { ...played, first };
+  }
+
+  test("of a lock file are installed once, by a machine of their own; a build finds them and says so", async () => {
+    const { completion } = await playWith("lock one");
+    expect(completion?.result).toMatchObject({ status: "built" });
+    expect(asks()).toEqual([
+      ["dependencies", true],
+      [undefined, false],
+    ]);
+    const said = () =>
+      plane.buildEvents
+        .filter((event) => event.kind === "deployment.dependencies")
+        .map((event) => event.attributes["reason"] ?? event.message);
+    expect(said()).toEqual(["they were not installed before"]);
+    expect(plane.imageSteps.size).toBe(1);
+    expectClean();
+    const kept = [...plane.imageSteps];
+    const places = [...plane.imagePlaces];
+    const blobs = [...plane.blobs];
+    await plane.api.close();
+    plane = await TestControlPlane.start();
+    for (const [key, step] of kept) plane.imageSteps.set(key, step);
+    for (const [place, inputs] of places) plane.imagePlaces.set(place, inputs);
+    for (const [key, bytes] of blobs) plane.blobs.set(key, bytes);
+    const again = await playWith("lock one");
+    expect(again.completion?.result).toMatchObject({ status: "built" });
+    expect(asks()).toEqual([[undefined, false]]);
+    expect(said()).toEqual(["dependencies: cached"]);
+    await plane.api.close();
+    plane = await TestControlPlane.start();
+    for (const [place, inputs] of places) plane.imagePlaces.set(place, inputs);
+    await playWith("lock two");
+    expect(said()).toEqual(["the lock file changed"]);
   });
 });
 

@@ -1,7 +1,7 @@
 /**
  * One leased deployment build: source and machine side by side, the build in the guest, its tree as an artifact, the completion.
  *
- *   preparing ──▶ building ──▶ storing ──▶ completed
+ *   preparing ──▶ dependencies (unless cached) ──▶ building ──▶ storing ──▶ images ──▶ completed
  *
  *   built        the guest says so: the disk is stored and named
  *   failed       the project is wrong, or took too long: another attempt would end the same way
@@ -10,34 +10,48 @@
  * A lost lease kills the machine first and says nothing more. A build does not outlive its worker: it begins again elsewhere.
  */
 import { createReadStream } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type BuildFailure, buildResult, firstDynamicStream, guestStreams, type ProjectIndex } from "@helmr/protocol/guest";
-import type { BuildLease, WorkerBody } from "@helmr/protocol/worker";
+import type { ArtifactRef, BuildLease, WorkerBody } from "@helmr/protocol/worker";
 import { assert } from "../assert.ts";
 import { tenantKeys } from "../chunks/sealing.ts";
 import { GrantedBlobs } from "../control/blob-grants.ts";
 import type { HeldLease } from "../control/held-lease.ts";
-import type { LayeredDisk, StoredDisk } from "../disks/layered-disk.ts";
+import { LayeredDisk, type StoredDisk } from "../disks/layered-disk.ts";
 import { GuestSilent } from "../guest/guest-link.ts";
 import { acquireTemplate, attachGuest, cleanUp, type GuestMachine, type MachinePlan, startMachine } from "../guest/guest-machine.ts";
 import { Cleanup } from "../host/cleanup.ts";
 import { ImageBuilder } from "../images/image-builder.ts";
 import { ImageError } from "../images/image-error.ts";
+import { StepCache } from "../images/step-cache.ts";
 import type { HeldTemplate } from "../templates/template-store.ts";
 import { emptyDisk } from "../run/run-disks.ts";
 import { errorText } from "../telemetry.ts";
 import type { MachineExit } from "../vm/driver.ts";
 import type { WorkerHost } from "../worker-host.ts";
-import type { Access } from "../workspace/base-store.ts";
+import type { Access, Base } from "../workspace/base-store.ts";
 import { BuildEvents } from "./build-events.ts";
 import { fetchSource, SourceUnavailable } from "./build-source.ts";
+import { dependencyInputs, explainInstall } from "./dependency-inputs.ts";
 
 type BuildOutcome = WorkerBody<"buildComplete">["result"];
 
 const MiB = 1024 * 1024;
 /** Where the task tree is mounted, in the build guest as later in every guest of the deployment. */
 const taskTreePath = "/opt/helmr-task";
+/** Of the installed dependencies in the cache of steps: what they are compared with when they are not found. */
+const dependencyPlace = "dependencies";
+
+/** One machine of a build: the dependencies alone, or the whole of it over them. */
+interface GuestPass {
+  access: Access;
+  source: string;
+  name: "dependencies" | "tree";
+  cleanup: Cleanup;
+  /** With the dependencies in it; undefined: they are installed now. */
+  ground: Base | undefined;
+}
 
 export class Build {
   private readonly host: WorkerHost;
@@ -103,13 +117,15 @@ export class Build {
     const blobs = new GrantedBlobs(host.client, { leaseId: held.id, fence: lease.fence, deadline: held.deadline });
     const access: Access = { keys: tenantKeys(lease.storage), blobs, signal };
     const source = join(directory, "source.tar");
-    const [, tree] = await bothDone(fetchSource(host.client, { held, lease }, { path: source, signal }), this.boot(access));
-    const answer = await this.buildInGuest(source, signal);
+    await bothDone(fetchSource(host.client, { held, lease }, { path: source, signal }), this.prepare(access));
+    const ground = await this.dependencies(access, source);
+    const { answer, tree } = await this.inGuest({ access, source, name: "tree", cleanup: this.cleanup, ground });
     const parsed = buildResult.safeParse(answer);
     if (!parsed.success)
       return { status: "interrupted", message: `The build guest answered something else: ${parsed.error.message.slice(0, 1000)}` };
     this.events.endLog();
     if (parsed.data.status === "failed") return parsed.data;
+    if (parsed.data.status !== "built") return { status: "interrupted", message: `The build guest answered ${parsed.data.status}` };
     // The guest has trimmed and frozen the tree: the machine may go, the disk is what it will be.
     await this.guest?.machine.stop();
     this.events.say("deployment.storing", "Storing the task tree");
@@ -128,12 +144,84 @@ export class Build {
     return new ImageBuilder({ host, held, lease, directory, template, events, access, source, untilMs }, index.images).build(used);
   }
 
-  private async boot(access: Access): Promise<LayeredDisk> {
-    const { host, lease, cleanup, directory } = this;
+  private async prepare(access: Access): Promise<void> {
     const onWait = () => this.events.say("deployment.preparing", "Preparing a build machine: the first build on this worker takes longer");
-    const template = await acquireTemplate(host, lease, { access, cleanup, onWait });
-    this.template = template;
-    const workspace = await emptyDisk(host, "workspace", { path: join(directory, "tree.qcow2"), sizeBytes: lease.needs.disk_mib * MiB });
+    this.template = await acquireTemplate(this.host, this.lease, { access, cleanup: this.cleanup, onWait });
+  }
+
+  /** The tree with the project's dependencies, of an earlier build or made now; undefined when they are installed by the build itself. */
+  private async dependencies(access: Access, source: string): Promise<Base | undefined> {
+    const { host, held, lease, events } = this;
+    const wanted = await dependencyInputs(source, host.builtInImage, access.signal);
+    if (wanted === undefined) return undefined;
+    const cache = new StepCache({ client: host.client, held, deploymentId: lease.deployment.id });
+    const { key, inputs } = wanted;
+    const { byKey, previous } = await cache.find([{ key, place: dependencyPlace }]);
+    const found = byKey.get(key);
+    if (found !== undefined) {
+      events.say("deployment.dependencies", "dependencies: cached", { cached: true });
+      return this.holdGround(found.artifact, access);
+    }
+    const began = performance.now();
+    const cleanup = new Cleanup();
+    try {
+      const { answer, tree } = await this.inGuest({ access, source, name: "dependencies", cleanup, ground: undefined });
+      events.endLog();
+      // What is wrong with the project is said by the build itself.
+      if (buildResult.safeParse(answer).data?.status !== "installed") return undefined;
+      await this.guest?.machine.stop();
+      const stored = await tree.store(host.artifacts, access, "small");
+      const kept = await cache.keep({
+        key,
+        place: dependencyPlace,
+        inputs,
+        artifact: stored.artifact,
+        config: { env: {}, workdir: "", user: "" },
+      });
+      if (kept.artifact.artifact_id === stored.artifact.artifact_id) await this.keep(tree, stored);
+      const ms = Math.round(performance.now() - began);
+      const reason = explainInstall(inputs, previous.get(dependencyPlace));
+      const size = `${(stored.newBytes / MiB).toFixed(1)} MiB stored`;
+      events.say("deployment.dependencies", `dependencies: ${(ms / 1000).toFixed(1)} s, ${size} (not cached: ${reason})`, {
+        cached: false,
+        ms,
+        bytes: stored.newBytes,
+        reason,
+      });
+      return await this.holdGround(kept.artifact, access);
+    } finally {
+      await cleanUp(host, cleanup, `dependencies of build ${lease.deployment.id}`);
+    }
+  }
+
+  /** Held twice: it stays a base of its own when the finished tree moves on from it. */
+  private async holdGround(artifact: ArtifactRef, access: Access): Promise<Base> {
+    const kept = await this.host.bases.acquire(artifact, access);
+    await this.cleanup.add("dependencies", () => kept.release());
+    return this.host.bases.acquire(artifact, access);
+  }
+
+  /** One machine with the source and a tree to write; it still runs when this resolves. */
+  private async inGuest(pass: GuestPass): Promise<{ answer: unknown; tree: LayeredDisk }> {
+    const tree = await this.boot(pass);
+    return { answer: await this.buildInGuest(pass), tree };
+  }
+
+  private async boot({ access, name, cleanup, ground }: GuestPass): Promise<LayeredDisk> {
+    const { host, lease, template } = this;
+    assert(template !== undefined, "A build has the template of its machines");
+    const directory = join(this.directory, name);
+    await mkdir(directory, { mode: 0o711 });
+    const path = join(directory, "tree.qcow2");
+    const sizeBytes = lease.needs.disk_mib * MiB;
+    const workspace =
+      ground === undefined
+        ? await emptyDisk(host, "workspace", { path, sizeBytes })
+        : await LayeredDisk.create({
+            path,
+            sizeBytes: Math.max(sizeBytes, (await stat(ground.path)).size),
+            ground: { kind: "base", base: ground },
+          });
     await cleanup.add("tree", () => workspace.release());
     const scratch = await emptyDisk(host, "scratch", {
       path: join(directory, "scratch.qcow2"),
@@ -141,7 +229,8 @@ export class Build {
     });
     await cleanup.add("scratch disk", () => scratch.release());
     const disks = { scratch, workspace, task: undefined };
-    const guest = await startMachine(host, this.plan(), { template, disks, cleanup, signal: access.signal });
+    const plan = this.plan(directory);
+    const guest = await startMachine(host, plan, { template, disks, cleanup, signal: access.signal });
     this.guest = guest;
     // A machine that dies, or a guest that breaks its protocol, ends whatever is waited for.
     void guest.machine.exited.then((exit) => {
@@ -149,11 +238,11 @@ export class Build {
       guest.link.abandon();
     });
     this.stopping.signal.addEventListener("abort", () => guest.link.abandon(), { once: true });
-    await attachGuest(host, this.plan(), { link: guest.link, disks });
+    await attachGuest(host, plan, { link: guest.link, disks });
     return workspace;
   }
 
-  private async buildInGuest(source: string, signal: AbortSignal): Promise<unknown> {
+  private async buildInGuest({ access, source, name, ground }: GuestPass): Promise<unknown> {
     const { lease, events } = this;
     assert(this.guest !== undefined, "A build runs in an attached guest");
     const { link } = this.guest;
@@ -166,14 +255,15 @@ export class Build {
         type: "build.start",
         sourceStream: firstDynamicStream,
         sourceBytes: lease.deployment.source_bytes,
-        installDependencies: true,
+        installDependencies: ground === undefined,
+        ...(name === "dependencies" ? { only: name } : {}),
         timeoutMs,
       },
       timeoutMs + this.host.limits.guestSlackMs,
     );
     // A guest that has seen enough stops the stream, and its answer says why.
     link.sendStream(firstDynamicStream, createReadStream(source)).catch(() => {});
-    signal.throwIfAborted();
+    access.signal.throwIfAborted();
     return answer;
   }
 
@@ -214,7 +304,10 @@ export class Build {
   /** The first run of the deployment on this host finds its tree. */
   private async keepTree(): Promise<void> {
     if (this.stored === undefined) return;
-    const { tree, disk } = this.stored;
+    await this.keep(this.stored.tree, this.stored.disk);
+  }
+
+  private async keep(tree: LayeredDisk, disk: StoredDisk): Promise<void> {
     const { org_id: orgId } = this.lease.storage;
     try {
       await tree.advance(this.host.bases, orgId, disk);
@@ -224,8 +317,8 @@ export class Build {
     }
   }
 
-  private plan(): MachinePlan {
-    const { held, directory, lease } = this;
+  private plan(directory: string): MachinePlan {
+    const { held, lease } = this;
     const { image, network, deployment } = lease;
     return { held, directory, image, network, hostname: `build-${deployment.id.slice(-12)}`, workspacePath: taskTreePath };
   }

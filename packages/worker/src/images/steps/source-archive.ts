@@ -61,6 +61,11 @@ export class SourceArchive {
     return new SourceArchive(archive, entries);
   }
 
+  /** A file, not behind a link. */
+  has(path: string): boolean {
+    return this.entries.get(path)?.kind === "file";
+  }
+
   select(source: CopySource, signal: AbortSignal): Selection {
     const path = cleanPath(source.path);
     this.refuseLinks(path, source.path);
