@@ -26,12 +26,13 @@ export const benchmark: Benchmark = {
     const { plane } = trees;
     try {
       await deployProject(plane);
-      const worker = await fakeWorker({ url: plane.url, enrollmentSecret: plane.enrollmentSecret, claims: false });
       const { before, after, files } = await images(trees.directory, count);
       const changes = await changedRanges(before, after);
       const changedBytes = changes.reduce((sum, { start, end }) => sum + end - start, 0);
       const first = await trees.store(before, { chunkBytes });
       const second = await trees.store(after, { chunkBytes, parent: { manifest: first.manifest, changes } });
+      // Not before: a worker that was not heard of for so long gets no leases.
+      const worker = await fakeWorker({ url: plane.url, enrollmentSecret: plane.enrollmentSecret, claims: false });
       const workspaceId = await commit(trees, worker, [first, second]);
       await worker.stop();
       return [

@@ -12,6 +12,10 @@ export interface Superblock {
   groups: number;
   hasFileType: boolean;
   is64Bit: boolean;
+  /** Its last changes are in the journal. */
+  needsRecovery: boolean;
+  /** 0: none of its own. */
+  journalInode: number;
 }
 
 const superblockAt = 1024;
@@ -29,6 +33,7 @@ const incompat = {
 } as const;
 const known =
   incompat.fileType |
+  incompat.needsRecovery |
   incompat.extents |
   incompat.is64Bit |
   incompat.flexGroups |
@@ -41,7 +46,6 @@ export async function readSuperblock(device: BlockDevice): Promise<Superblock> {
   const block = await device.read(superblockAt, superblockBytes);
   if (block.readUInt16LE(0x38) !== 0xef53) throw unsupported("there is no ext4 superblock");
   const features = block.readUInt32LE(0x60);
-  if ((features & incompat.needsRecovery) !== 0) throw unsupported("its journal was not written back");
   if ((features & ~known) !== 0) throw unsupported(`it has the features 0x${((features & ~known) >>> 0).toString(16)}`);
   const shift = block.readUInt32LE(0x18);
   if (shift > 6) throw corrupt(`Block size of 2^${10 + shift} bytes`);
@@ -72,6 +76,8 @@ export async function readSuperblock(device: BlockDevice): Promise<Superblock> {
     groups,
     hasFileType: (features & incompat.fileType) !== 0,
     is64Bit,
+    needsRecovery: (features & incompat.needsRecovery) !== 0,
+    journalInode: block.readUInt32LE(0xe0),
   };
 }
 

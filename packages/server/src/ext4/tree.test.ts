@@ -175,9 +175,6 @@ describe("refused", () => {
   test("what is no file system, and what this reader does not know", async () => {
     await expect(openImage(Buffer.alloc(512))).rejects.toMatchObject({ code: "unsupported" });
     await expect(openImage(Buffer.alloc(65_536))).rejects.toMatchObject({ code: "unsupported" });
-    const unclean = makeImage(undefined);
-    unclean.writeUInt32LE(unclean.readUInt32LE(1024 + 0x60) | 0x4, 1024 + 0x60);
-    await expect(openImage(unclean)).rejects.toThrow("journal");
     await expect(openImage(makeImage(undefined, { options: ["-O", "encrypt"] }))).rejects.toMatchObject({ code: "unsupported" });
   });
 });

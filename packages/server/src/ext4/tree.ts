@@ -3,13 +3,14 @@
  * kernel does it); an absolute target counts from the directory where the tree is mounted in a guest. Nothing here trusts a byte of the device: every
  * loop spends from a budget, every number is checked where it is used, and a contradiction is an `Ext4Error`.
  *
- * Not supported, and said so: journals that were not written back, encryption, meta block groups. Sockets, pipes and devices are not shown.
+ * A file system that was not left cleanly is read as it would be after recovery. Not supported, and said so: encryption, meta block groups, fast commits. Sockets, pipes and devices are not shown.
  */
 import type { BoundedCache } from "../bounded-cache.ts";
 import { type BlockDevice, Ext4Error, WorkBudget } from "./block-device.ts";
 import { type DirectoryEntry, findEntry, firstAbove, readDirectory } from "./directory.ts";
 import { readBytes } from "./file-bytes.ts";
 import { type Inode, readInode, rootInode } from "./inode.ts";
+import { replayedDevice } from "./journal.ts";
 import { readSuperblock, type Volume } from "./superblock.ts";
 
 export interface TreeEntry {
@@ -48,15 +49,21 @@ export interface TreeOptions {
 
 export class Ext4Tree {
   readonly volume: Volume;
+  /** What is read is not all what lies on the device: some of it is in the journal. */
+  readonly replayed: boolean;
   private readonly options: TreeOptions;
 
-  private constructor(volume: Volume, options: TreeOptions) {
+  private constructor(volume: Volume, options: TreeOptions, replayed = false) {
     this.volume = volume;
     this.options = options;
+    this.replayed = replayed;
   }
 
   static async open(device: BlockDevice, options: TreeOptions): Promise<Ext4Tree> {
-    return new Ext4Tree({ device, fs: await readSuperblock(device) }, options);
+    const fs = await readSuperblock(device);
+    if (!fs.needsRecovery) return new Ext4Tree({ device, fs }, options);
+    const replayed = await replayedDevice(device, fs);
+    return new Ext4Tree({ device: replayed, fs: await readSuperblock(replayed) }, options, replayed !== device);
   }
 
   /** A link is described, not followed. */

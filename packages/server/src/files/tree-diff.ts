@@ -192,7 +192,8 @@ class TreeDiff {
         to: await inodeTableAt(right.device, right.fs, group),
       });
     }
-    const chunk = this.inodeChunk(a);
+    // Where a journal has the last word, chunks say nothing.
+    const chunk = from.tree.replayed || to.tree.replayed ? undefined : this.inodeChunk(a);
     if (chunk !== undefined) {
       const known = this.sameChunks.get(chunk) ?? from.device.chunkName(chunk) === to.device.chunkName(chunk);
       this.sameChunks.set(chunk, known);
@@ -229,6 +230,7 @@ class TreeDiff {
     if (left === undefined || right === undefined) return left === right;
     const [a, b] = [(this.from as DiffSide).device, (this.to as DiffSide).device];
     const { chunkBytes } = a.manifest;
+    if (this.from?.tree.replayed || this.to?.tree.replayed) return false;
     if (left !== right || b.manifest.chunkBytes !== chunkBytes) return false;
     for (let index = Math.floor(left / chunkBytes); index <= Math.floor((left + length - 1) / chunkBytes); index += 1)
       if (a.chunkName(index) !== b.chunkName(index)) return false;

@@ -108,6 +108,7 @@ describe("a stored tree", () => {
       else await writeFile(join(directory, name), at % 3 === 0 ? bytes : bytes.subarray(0, bytes.length / 2));
     }
     await expect(whole(reader(), stored(artifact), "src/deep/big.bin")).rejects.toThrow();
+    for (const name of files) await rm(join(directory, name), { force: true });
     expect(await reader().ask("stat", { tree: stored(artifact), path: "src/deep/n7" })).toMatchObject({ problem: "damaged" });
   });
 });
