@@ -49,7 +49,7 @@ export function EmptyState({ title, children, icon, command, heading = false }: 
       <Title className={heading ? "text-base font-semibold" : "text-sm font-medium"}>{title}</Title>
       {children === undefined ? null : <div className="mt-1 max-w-md text-sm text-muted">{children}</div>}
       {command === undefined ? null : (
-        <div className="mt-4 w-full max-w-lg text-left">
+        <div className="mt-4 w-full max-w-xl text-left">
           <CodeLine code={command} />
         </div>
       )}
@@ -94,8 +94,8 @@ export function PageState<Item>({ query, noun, parent, children }: PageStateProp
   if (!isMissing) return <ItemState query={query}>{children}</ItemState>;
   return (
     <EmptyState heading icon={<SearchX />} title={`There is no such ${noun} here`}>
-      It may have been deleted, or it belongs to another environment.{" "}
-      <AppLink href={parent.href} className="text-accent underline">
+      <p>It may have been deleted, or it belongs to another environment.</p>
+      <AppLink href={parent.href} className="mt-2 inline-block text-accent underline">
         {parent.label}
       </AppLink>
     </EmptyState>

@@ -122,8 +122,8 @@ function OpenPty({ scope, pty }: { scope: Scope; pty: Pty }) {
           onState={(state, said) => setLine({ state, text: said ?? stateTexts[state] })}
         />
       </Suspense>
-      <p role="status" className={classes("border-t border-line px-3.5 py-1.5 text-xs text-muted", text === "" && "sr-only")}>
-        {text}
+      <p role="status" className="border-t border-line px-3.5 py-1.5 text-xs text-muted">
+        {text === "" ? "Shift + Esc leaves the terminal." : text}
       </p>
     </section>
   );

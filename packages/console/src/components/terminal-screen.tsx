@@ -44,6 +44,12 @@ export function TerminalScreen({ url, onState }: TerminalScreenProps) {
     terminal.loadAddon(fit);
     terminal.open(element);
     terminal.options.theme = themeOf(element);
+    terminal.attachCustomKeyEventHandler((event) => {
+      // Tab belongs to the shell: this is the way out for those who use no mouse.
+      if (event.key !== "Escape" || !event.shiftKey) return true;
+      terminal.blur();
+      return false;
+    });
     const line = openLine({ url, terminal, onState: (state, text) => tell(state, text) });
     const observer = new ResizeObserver(() => fit.fit());
     observer.observe(element);

@@ -1,4 +1,4 @@
-/** Keys of the console: ⌘K or Ctrl K, `/`, `g` and a letter. Never while something is being typed. */
+/** Keys of the console: ⌘K or Ctrl K, `/`, `g` and a letter. Never while something is being typed; a terminal's shell has its own Ctrl K. */
 import { useEffect, useEffectEvent } from "react";
 
 const sequenceMs = 900;
@@ -15,7 +15,7 @@ export function useHotkeys(hotkeys: Hotkeys): void {
   useEffect(() => {
     let goUntil = 0;
     const onKey = (event: KeyboardEvent) => {
-      if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k") {
+      if ((event.metaKey || (event.ctrlKey && !isTerminal(event.target))) && event.key.toLowerCase() === "k") {
         event.preventDefault();
         onPalette();
         return;
@@ -35,6 +35,10 @@ export function useHotkeys(hotkeys: Hotkeys): void {
     document.addEventListener("keydown", onKey);
     return () => document.removeEventListener("keydown", onKey);
   }, []);
+}
+
+function isTerminal(target: EventTarget | null): boolean {
+  return target instanceof Element && target.closest(".xterm") !== null;
 }
 
 function isTyping(target: EventTarget | null): boolean {

@@ -13,6 +13,10 @@ export function cronText(cron: string): string | undefined {
     if (everyMinutes) return `every ${everyMinutes} minutes`;
     if (/^\d+$/.test(minute)) return `every hour at :${minute.padStart(2, "0")}`;
   }
+  const everyHours = Number(/^\*\/(\d+)$/.exec(hour)?.[1]);
+  // Other steps begin anew at midnight, which "every" does not say.
+  if (weekday === "*" && /^\d+$/.test(minute) && 24 % everyHours === 0 && everyHours > 1)
+    return `every ${everyHours} hours at :${minute.padStart(2, "0")}`;
   if (/^\d+$/.test(minute) && /^\d+$/.test(hour)) return `every ${when} at ${hour.padStart(2, "0")}:${minute.padStart(2, "0")}`;
   return undefined;
 }
