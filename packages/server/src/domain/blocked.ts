@@ -9,6 +9,8 @@ import type { Gate } from "./queue.ts";
 export interface QueuedFacts {
   gate: Gate;
   resume: boolean;
+  /** What nobody offers of that which its checkpoint needs. */
+  unrestorable: string | null;
   queue: string;
   concurrencyKey: string | null;
   laneLimit: number | null;
@@ -108,6 +110,19 @@ function explainPlacement(facts: QueuedFacts, { active, silentSeconds, largest }
       ...(silentSeconds === null ? {} : { silent_seconds: silentSeconds }),
       released_by: "a worker of the group starts",
     });
+  }
+  if (facts.unrestorable !== null) {
+    return blocked(
+      "no_worker",
+      `no active worker of group "${workerGroup}" can restore the run: its checkpoint needs ${facts.unrestorable}`,
+      {
+        worker_group: workerGroup,
+        workers: active,
+        requires: facts.unrestorable,
+        released_by:
+          "a worker with that monitor, processor and guest starts; after too long without one the task's onCheckpointLost decides",
+      },
+    );
   }
   const full = largest && (largest.freeSlots < 1 || largest.freeMemoryMib < needs.memoryMib || largest.freeMilliCpu < needs.milliCpu);
   if (full) {

@@ -7,7 +7,7 @@ import { type BlockedRow, runBlockedFacts } from "../store/run-blocked.ts";
 import { workerGroup } from "../store/worker.ts";
 
 export async function explainRun({ db }: Pick<EngineContext, "db">, runId: string): Promise<Blocked | undefined> {
-  const row = await runBlockedFacts(db, runId);
+  const row = await runBlockedFacts(db, runId, engineLimits.workerSilentMs);
   if (!row) return undefined;
   if (row.gate === null) return row.wait_kind === null ? undefined : explainWait(waitFacts(row, row.wait_kind));
   const summary = row.gate === "open" ? await workerGroup(db, row.worker_group as string, engineLimits.workerSilentMs) : undefined;
@@ -29,6 +29,7 @@ function queuedFacts(row: BlockedRow, gate: NonNullable<BlockedRow["gate"]>) {
   return {
     gate,
     resume: row.resume ?? false,
+    unrestorable: row.restorable === false ? row.requires : null,
     queue: row.queue_name,
     concurrencyKey: row.concurrency_key,
     laneLimit: row.lane_limit,

@@ -9,6 +9,7 @@ import { cancelRun } from "./cancel-run.ts";
 import { completeToken } from "./complete-token.ts";
 import { createToken } from "./create-token.ts";
 import { eachStep, taskDeclaration } from "./engine.fixture.ts";
+import { explainRun } from "./explain-run.ts";
 import { loseLease } from "./lose-lease.ts";
 import { parkRequest } from "./park-run.fixture.ts";
 import { type ParkRequest, parkRun } from "./park-run.ts";
@@ -255,6 +256,11 @@ describe("a checkpoint that cannot be restored", () => {
     const impossible = await parked("hello", { requires: "another driver" });
     const restarting = await parked("restarts", { requires: "another driver" });
     for (const one of [possible, impossible, restarting]) await complete(one);
+    expect(await explainRun(sessions.context, impossible.program.runId)).toMatchObject({
+      code: "no_worker",
+      details: { requires: "another driver" },
+    });
+    expect(await explainRun(sessions.context, possible.program.runId)).toMatchObject({ code: "resume_pending" });
     const proposed = await sessions.context.dispatch.propose({
       group: "default",
       free: [{ milliCpu: 1e6, memoryMib: 1e6, diskMib: 1e9, slots: 99 }],

@@ -12,6 +12,9 @@ export interface BlockedRow {
   workspace_id: string;
   gate: Gate | null;
   resume: boolean | null;
+  requires: string | null;
+  /** A worker that was heard of lately could restore the checkpoint. */
+  restorable: boolean | null;
   lane_limit: number | null;
   lane_in_use: number | null;
   lane_ahead: number | null;
@@ -35,10 +38,12 @@ export interface BlockedRow {
 }
 
 /** Everything is bounded: the counts of a lane stop at what its limit and the open gate can hold. */
-const facts = statement<{ run_id: string }, BlockedRow>(
+const facts = statement<{ run_id: string; silent_ms: number }, BlockedRow>(
   "run_blocked_facts",
   `select r.id as run_id, r.queue_name, r.concurrency_key, r.attempt_number, r.session_id, r.workspace_id,
-          q.gate, q.resume, q.lane_limit, q.ready_at, (extract(epoch from (q.ready_at - now())) * 1000)::float8 as ready_in_ms,
+          q.gate, q.resume, q.requires, q.lane_limit,
+          case when q.requires is not null then exists (select from workers k where k.worker_group = q.worker_group and k.state = 'active' and k.restores = q.requires
+               and k.last_seen_at > now() - $silent_ms * interval '1 millisecond') end as restorable, q.ready_at, (extract(epoch from (q.ready_at - now())) * 1000)::float8 as ready_in_ms,
           q.worker_group, q.milli_cpu, q.memory_mib, q.disk_mib,
           case when q.lane is not null then (select count(*) from leases l where l.lane = q.lane and l.state = 'held')::int end as lane_in_use,
           case when q.lane is not null then (select count(*) from (select 1 from run_queue o where o.lane = q.lane and o.gate in ('open', 'lane')
@@ -57,4 +62,4 @@ const facts = statement<{ run_id: string }, BlockedRow>(
     where r.id = $run_id and r.state <> 'finished'`,
 );
 
-export const runBlockedFacts = (on: Queryable, runId: string) => on.one(facts, { run_id: runId });
+export const runBlockedFacts = (on: Queryable, runId: string, silentMs: number) => on.one(facts, { run_id: runId, silent_ms: silentMs });
