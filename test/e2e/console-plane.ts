@@ -60,7 +60,7 @@ export interface ConsolePlane extends SessionPlane {
 }
 
 export async function openConsolePlane(consoleDirectory: string): Promise<ConsolePlane> {
-  const opened = await openSessionPlane({ project: consoleProject, config: { consoleDirectory } });
+  const opened = await openSessionPlane({ project: consoleProject, config: { consoleDirectory, magicLinkDebug: true } });
   return {
     ...opened,
     loginUrl: opened.plane.install.loginUrl,

@@ -5,7 +5,7 @@
 import type { Locator } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { until } from "@helmr/test/services";
-import { type ConsoleBrowser, openConsoleBrowser, violationsOf } from "./console-browser.ts";
+import { asUser, type ConsoleBrowser, openConsoleBrowser, violationsOf } from "./console-browser.ts";
 import { type FilledWorkspace, fillWorkspace } from "./console-trees.ts";
 import { openCuttableConnection } from "./cuttable-connection.ts";
 import { buildConsole, type ConsolePlane, openConsolePlane } from "./console-plane.ts";
@@ -243,6 +243,31 @@ describe("settings", () => {
     await shown(row("linus@acme.example").getByText("revoked"));
     await page().goto(new URL(link).pathname + new URL(link).search);
     await shown(heading("You are invited to Helmr"));
+  });
+
+  test("who was invited to look signs in by a mailed link, sees everything and can change nothing", async () => {
+    const program = await plane.play("review-pull-request");
+    await page().goto(scope);
+    const body = { email: "auditor@partner.example", role: "viewer" };
+    const { invite_url: link } = await asUser<{ invite_url: string }>(page(), "POST", "/api/invitations", body);
+    const guest = await opened.browser.newContext({ baseURL: new URL(plane.loginUrl).origin });
+    const other = await guest.newPage();
+    await other.goto(new URL(link).pathname + new URL(link).search);
+    await other.getByRole("button", { name: "Accept by e-mail" }).click();
+    await other.getByRole("link", { name: /link/i }).click();
+    await other.waitForURL("**/p/**");
+    await other.goto(`${scope}/runs/${program.runId}`);
+    const cancel = other.getByRole("button", { name: "Cancel run" });
+    await cancel.click({ force: true });
+    expect(await other.getByRole("alertdialog").count()).toBe(0);
+    expect(await cancel.getAttribute("aria-description")).toBe("Your role (viewer) does not have the permission runs.manage");
+    const places = await other.getByRole("navigation", { name: "Environment" }).getByRole("link").allInnerTexts();
+    expect(places).toContain("Runs");
+    expect(places).not.toContain("Secrets");
+    await other.goto(`${scope}/secrets`);
+    await shown(other.getByText("Your role does not allow this"));
+    await guest.close();
+    await program.succeed();
   });
 
   test("an environment is made, shown in its colour, and deleted", async () => {
