@@ -22,6 +22,8 @@ export const engineLimits = {
   endedRetentionMs: 86_400_000,
   /** An idempotency key of a cancel, and everything else that is only kept to answer repeats. */
   repeatRetentionMs: 30 * 86_400_000,
+  /** A step of an image that no build has asked for so long is made anew. */
+  imageStepRetentionMs: 30 * 86_400_000,
   /** A write without a mount starts one and waits for it so long. */
   mountWaitMs: 120_000,
   /** Ended execs and terminals with their output. */

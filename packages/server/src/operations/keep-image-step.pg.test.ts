@@ -5,6 +5,7 @@ import { completeBuild } from "./end-build.ts";
 import { type Engine, eachStep, openEngine, taskDeclaration, type TestWorker, uploadSource } from "./engine.fixture.ts";
 import { grantBuildLeases } from "./grant-leases.ts";
 import { deliverBuildSecrets, findImageSteps, keepImageStep, type NewImageStep } from "./keep-image-step.ts";
+import { collectGarbage } from "../reconcilers/collect-garbage.ts";
 import { putSecret } from "./put-secret.ts";
 
 let engine: Engine;
@@ -92,6 +93,16 @@ describe("steps of images", () => {
     const other = await building();
     const foreign = engine.artifact().artifact_id;
     expect(await completeBuild(engine.context, other, { reportThrough: 0, result: result(foreign) })).toEqual({ state: "failed" });
+  });
+
+  test("one that was not used for a month is forgotten", async () => {
+    const call = await building();
+    const [old, used] = [step(), step()];
+    for (const one of [old, used]) await keepImageStep(engine.context, call, one);
+    await engine.sql("update image_steps set used_at = now() - interval '31 days' where key = $1", [old.key]);
+    await collectGarbage(engine.context).run();
+    expect(await findImageSteps(engine.context, call, [old, used])).toMatchObject({ found: [{ key: used.key }], previous: [] });
+    await end(call);
   });
 
   test("each step may fail: it is kept once", async () => {

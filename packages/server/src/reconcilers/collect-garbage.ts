@@ -3,6 +3,7 @@ import type { EngineContext } from "../engine-context.ts";
 import { engineLimits } from "../limits.ts";
 import { deleteWorkspace } from "../operations/delete-workspace.ts";
 import { isRefusal } from "../outcome.ts";
+import { imageStepPrune } from "../store/image-step.ts";
 import { leasePrune } from "../store/lease.ts";
 import { runOperationPrune } from "../store/run-operation.ts";
 import { sessionStartKeyPrune } from "../store/session.ts";
@@ -21,6 +22,7 @@ export function collectGarbage(context: EngineContext): Reconciler {
         await leasePrune(db, engineLimits.endedRetentionMs, batch),
         await workspaceMountPrune(db, engineLimits.endedRetentionMs, batch),
         await runOperationPrune(db, engineLimits.repeatRetentionMs, batch),
+        await imageStepPrune(db, engineLimits.imageStepRetentionMs, batch),
       ];
       const deleting = await workspaceDeleting(db, engineLimits.reconcileBatch);
       const archived = await eachRow(deleting, async (row) => {

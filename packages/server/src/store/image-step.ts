@@ -39,6 +39,13 @@ const ofProject = statement<{ project_id: string; artifact_ids: string[] }, { ar
   "select artifact_id from image_steps where artifact_id = any($artifact_ids::uuid[]) and project_id = $project_id",
 );
 
+/** Their artifacts follow when nothing else refers to them. */
+const prune = statement<{ older_ms: number; row_limit: number }>(
+  "image_step_prune",
+  `delete from image_steps where (project_id, key) in
+    (select project_id, key from image_steps where used_at < now() - $older_ms * interval '1 millisecond' order by used_at limit $row_limit)`,
+);
+
 export const imageStepFind = (on: Queryable, projectId: string, keys: string[]) => on.all(find, { project_id: projectId, keys });
 export const imageStepPrevious = (on: Queryable, projectId: string, places: string[]) =>
   on.all(previous, { project_id: projectId, places });
@@ -56,3 +63,4 @@ export const imageStepInsert = (
   });
 export const imageStepOfProject = (on: Queryable, projectId: string, artifactIds: string[]) =>
   on.all(ofProject, { project_id: projectId, artifact_ids: artifactIds });
+export const imageStepPrune = (on: Queryable, olderMs: number, limit: number) => on.run(prune, { older_ms: olderMs, row_limit: limit });
