@@ -18,7 +18,7 @@ beforeAll(async () => {
   install.workers[0]!.start();
   await install.deploy(parkTasks);
   install.workers[1]!.start();
-}, 600_000);
+}, 1_200_000);
 afterAll(async () => {
   await install?.close();
 }, 120_000);

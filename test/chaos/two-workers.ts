@@ -165,7 +165,7 @@ export class TwoWorkers {
         deployment = (await this.call("GET", `/api/deployments/${id}`)).json;
         return deployment.status === "deployed" || deployment.status === "failed";
       },
-      5 * 60_000,
+      15 * 60_000,
     );
     if (deployment.status !== "deployed")
       throw new TypeError(`The build failed: ${JSON.stringify(deployment.error)}\n${await this.logs()}`);

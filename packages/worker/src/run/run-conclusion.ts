@@ -136,9 +136,9 @@ async function complete(parts: RunParts, conclusion: Conclusion, captured: Captu
 }
 
 /** The guest knows best, and after a change of the worker's process alone; but it may not make itself younger than it was seen. */
-function activeMs({ clock, lease }: RunParts, { decision }: Conclusion): number {
+function activeMs({ clock, lease, isResumed }: RunParts, { decision }: Conclusion): number {
   // What a guest that was resumed counts began before this lease.
-  const said = decision.by === "guest" && lease.checkpoint === null ? decision.ended.activeMs : 0;
+  const said = decision.by === "guest" && !isResumed ? decision.ended.activeMs : 0;
   return Math.min(Math.max(clock.activeMs, said), lease.run.active_ms_left);
 }
 

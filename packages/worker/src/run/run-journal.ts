@@ -13,6 +13,8 @@ const journal = z.object({
   fence: z.number().int(),
   machine: z.custom<MachineHandle>((value) => typeof value === "object" && value !== null && "pid" in value),
   workspace: z.object({ sizeBytes: z.number() }),
+  /** The machine was restored from this checkpoint, and its guest may not have moved yet. */
+  resuming: z.uuid().optional(),
   /** Of a run that was resumed: what its scratch disk is over. */
   scratch: artifactRef.optional(),
   /** And where its streams went on. */

@@ -87,6 +87,8 @@ export interface RunParts {
   output: RunOutput;
   reporter: Reporter;
   timeline: RunTimeline;
+  /** Its program began under an earlier lease. */
+  isResumed: boolean;
 }
 
 /** A machine that ended says so this soon after its channel. */
@@ -239,7 +241,8 @@ export class Run {
     const ids = { runId: run.id, attemptId: run.attempt_id };
     const reporter = new Reporter({ client: this.host.client, held: this.held, ...ids, spool, onRefused }, report.accepted);
     const { host, held, lease, directory, cleanup, masker, clock, timeline } = this;
-    return { timeline, host, held, lease, directory, cleanup, masker, clock, spool, output, reporter };
+    const isResumed = this.lease.checkpoint !== null || journal?.streams !== undefined;
+    return { isResumed, timeline, host, held, lease, directory, cleanup, masker, clock, spool, output, reporter };
   }
 
   /** Disks and template side by side, then the machine. */
@@ -333,8 +336,7 @@ export class Run {
     if (said === undefined || !("state" in said))
       throw new GuestSilent("guest_silent", "The guest did not announce itself to the worker that took it over");
     guest.link.notify({ type: "lease.extend", leaseMs: held.leftMs() });
-    // Its worker ended while it parked the run.
-    if (said.state.parked) await guest.link.request({ type: "park.abort" }, host.limits.parkPrepareMs);
+    if (said.state.parked) await this.thaw(guest, journal);
     if (said.state.run?.attemptId !== lease.run.attempt_id)
       this.decide({
         by: "host",
@@ -343,10 +345,20 @@ export class Run {
     else this.clock.start();
   }
 
+  /** The worker of before ended while it parked the run, or while it brought it back. */
+  private async thaw(guest: GuestMachine, journal: RunJournal): Promise<void> {
+    const { host } = this;
+    if (journal.resuming === undefined) {
+      await guest.link.request({ type: "park.abort" }, host.limits.parkPrepareMs);
+      return;
+    }
+    await this.sayResumed(journal.resuming);
+    await attachGuest(host, this.plan(), { link: guest.link, disks: undefined });
+  }
+
   /** A run that was parked: its machine stands restored, the control plane is told, and only then the guest moves. */
   private async resume(parts: RunParts, checkpoint: NonNullable<RunLease["checkpoint"]>): Promise<void> {
     const { host, held, lease, directory, cleanup } = this;
-    const { run } = lease;
     const began = performance.now();
     const access = this.access(AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]));
     const restored = await restoreMachine({ host, lease, checkpoint, directory, access, cleanup }).catch((error: unknown) =>
@@ -359,26 +371,34 @@ export class Run {
     this.enter({ phase: "attached", disks, guest });
     this.watch(guest);
     this.timeline.mark("machine_started");
+    this.resumedFrom = checkpoint;
+    // From the next step on another process of this worker must know where this one was.
+    await this.journal(guest, disks, checkpoint.checkpoint_id);
+    await this.sayResumed(checkpoint.checkpoint_id);
+    this.enter({ phase: "running", disks, guest });
+    this.listen(parts, { guest, disks });
+    if (checkpoint.outcome !== null) this.calls?.expect(checkpoint.call_id, checkpoint.outcome);
+    this.clock.start();
+    await attachGuest(host, this.plan(), { link: guest.link, disks: undefined });
+    this.timeline.mark("attached");
+    await this.journal(guest, disks);
+    void host.checkpoints.drop(checkpoint.checkpoint_id);
+    host.telemetry("run.resumed", { leaseId: held.id, from: restored.from, ms: Math.round(performance.now() - began) });
+  }
+
+  /** Repeating it is safe: the control plane knows that this lease has gone on. */
+  private async sayResumed(checkpointId: string): Promise<void> {
+    const { host, held, lease } = this;
     const told = await host.client.call(
       "resumed",
-      { ...held.fenced, attempt_id: run.attempt_id, checkpoint_id: checkpoint.checkpoint_id },
-      { id: run.id, deadline: held.deadline, signal: this.stopping.signal },
+      { ...held.fenced, attempt_id: lease.run.attempt_id, checkpoint_id: checkpointId },
+      { id: lease.run.id, deadline: held.deadline, signal: this.stopping.signal },
     );
     this.check();
     if (told.kind === "stale") held.lose("stale");
     else if (told.kind !== "ok")
       this.decide({ by: "host", verdict: { kind: "machine_failed", code: "resume_refused", message: JSON.stringify(told) } });
     this.check();
-    this.resumedFrom = checkpoint;
-    this.enter({ phase: "running", disks, guest });
-    this.listen(parts, { guest, disks });
-    if (checkpoint.outcome !== null) this.calls?.expect(checkpoint.call_id, checkpoint.outcome);
-    void this.journal(guest, disks);
-    this.clock.start();
-    await attachGuest(host, this.plan(), { link: guest.link, disks: undefined });
-    this.timeline.mark("attached");
-    void host.checkpoints.drop(checkpoint.checkpoint_id);
-    host.telemetry("run.resumed", { leaseId: held.id, from: restored.from, ms: Math.round(performance.now() - began) });
   }
 
   /** What failed is the checkpoint's: the control plane decides what becomes of the run, and this lease is over. */
@@ -508,13 +528,14 @@ export class Run {
     return { held, directory, image, network, hostname: `run-${run.id.slice(-12)}`, workspacePath: workspace.mount_path };
   }
 
-  private async journal(guest: GuestMachine, disks: MachineDisks): Promise<void> {
+  private async journal(guest: GuestMachine, disks: MachineDisks, resuming?: string): Promise<void> {
     const { held, lease } = this;
     const entry = {
       leaseId: held.id,
       fence: lease.fence,
       machine: guest.machine.handle,
       workspace: { sizeBytes: disks.workspace.sizeBytes },
+      resuming,
       ...(this.resumedFrom === undefined || this.resumedFrom === null
         ? {}
         : { scratch: this.resumedFrom.scratch, streams: readResumeState(this.resumedFrom).streams }),
