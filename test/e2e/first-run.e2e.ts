@@ -72,6 +72,13 @@ describe("examples/hello", () => {
       { state: "ready", artifact_entry_count: 1 },
       { state: "ready", artifact_entry_count: 0 },
     ]);
+    // Without a machine: the one of the run is gone.
+    expect(lines((await install.local.helmr(["workspace", "files", session.workspace_id])).stdout)).toEqual([
+      expect.stringMatching(/^0644\t\d+\t[0-9T:Z-]+\tgreeting\.txt$/),
+    ]);
+    const printed = await install.local.helmr(["workspace", "cp", session.workspace_id, "greeting.txt", "-"]);
+    expect(printed).toMatchObject({ code: 0, stdout: expect.stringContaining("Hello, Ada!"), stderr: "" });
+    expect(await install.local.helmr(["workspace", "diff", session.workspace_id])).toMatchObject({ code: 0, stdout: "A greeting.txt\n" });
   });
 
   test("is deployed at once when it has not changed", async () => {

@@ -21,6 +21,7 @@ import {
   type DeploymentRow,
   environmentGroup,
 } from "../store/deployment.ts";
+import { storageExpectSource } from "../store/storage-collection.ts";
 import { checkSourceArchive } from "../source-archive.ts";
 import { type EngineContext, topic } from "../engine-context.ts";
 import type { StartScope } from "./start-session.ts";
@@ -51,6 +52,7 @@ export async function storeSource(
   { scope, metadata, source }: Pick<NewDeployment, "scope" | "metadata" | "source">,
 ): Promise<number | Refusal> {
   const key = blobKey.source(scope.orgId, metadata.content_hash);
+  await storageExpectSource(context.db, { orgId: scope.orgId, digest: metadata.content_hash });
   const sha256 = metadata.content_hash.slice("sha256:".length);
   const stored = await context.blobs.put(key, source, { sha256, sizeBytesMax: limits.apiBodyBytesMax });
   switch (stored.outcome) {

@@ -33,7 +33,7 @@ test("every loop is idempotent: with nothing to do it changes nothing", async ()
     await loop.run();
     expect(await loop.run(), loop.name).toMatchObject({ changed: 0 });
   }
-  expect(new Set(engineReconcilers(engine.context).map((loop) => loop.name)).size).toBe(10);
+  expect(new Set(engineReconcilers(engine.context).map((loop) => loop.name)).size).toBe(11);
 });
 
 describe("place-runs", () => {
@@ -148,7 +148,7 @@ describe("leads", () => {
   test("one process leads a loop until its connection ends", async () => {
     const changes: string[] = [];
     const first = openLeads(engine.context.db, (loop, leads) => changes.push(`${loop} ${leads}`));
-    const second = openLeads(engine.context.db);
+    const second = openLeads(engine.context.db, (loop, leads) => changes.push(`${loop} ${leads}`));
     expect(await first.lead("x")).toBe(true);
     expect(await first.lead("x")).toBe(true);
     expect(await second.lead("x")).toBe(false);
@@ -157,7 +157,8 @@ describe("leads", () => {
       "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and pid <> pg_backend_pid() and database = (select oid from pg_database where datname = current_database())",
     );
     const { until } = await import("@helmr/test/services");
-    await until("the lead is lost", () => changes.includes("x false"));
+    // Both held a lock, so both connections were ended.
+    await until("the leads are lost", () => changes.includes("x false") && changes.includes("y false"));
     expect(await second.lead("x")).toBe(true);
     expect(await first.lead("x")).toBe(false);
     await first.close();

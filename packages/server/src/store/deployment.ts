@@ -135,7 +135,8 @@ interface InsertParams {
 
 const insert = statement<InsertParams, DeploymentRow>(
   "deployment_insert",
-  `with source as (insert into blobs (org_id, digest, media_type, size_bytes) values ($org_id, $content_hash, $media_type, $source_size_bytes) on conflict do nothing)
+  `with source as (insert into blobs (org_id, digest, media_type, size_bytes) values ($org_id, $content_hash, $media_type, $source_size_bytes)
+                   on conflict (org_id, digest) do update set size_bytes = excluded.size_bytes, unreferenced_since = null)
    insert into deployments as d (id, org_id, project_id, environment_id, version, content_hash, source_size_bytes, api_version, sdk_version, cli_version,
                             bundle_format_version, worker_protocol_version, state, trace_id)
    values ($id, $org_id, $project_id, $environment_id, $version, $content_hash, $source_size_bytes, $api_version, $sdk_version, $cli_version,

@@ -130,6 +130,44 @@ const refuseArtifact = statement<{ id: string; org_id: string; manifest_key: str
    select $id, o.id, 'workspace', 'deleted', $manifest_key, '', 0, 0, now() from organizations o where o.id = $org_id on conflict do nothing`,
 );
 
+/**
+ * Source archives. Whoever is about to store one says so first (`sourceExpected`), which takes the mark away; whoever removes one holds its row until the object is
+ * gone. So an archive is either there when it was answered to be, or is stored again.
+ */
+const expectSource = statement<{ org_id: string; digest: string }>(
+  "storage_expect_source",
+  `insert into blobs (org_id, digest, media_type, size_bytes) values ($org_id, $digest, 'application/x-tar', 0)
+   on conflict (org_id, digest) do update set unreferenced_since = null`,
+);
+const markSources = statement<
+  { org_id: string; digest: string; row_limit: number },
+  { org_id: string | null; digest: string | null; scanned: number; changed: number }
+>(
+  "storage_mark_sources",
+  `with page as (select org_id, digest, unreferenced_since from blobs where (org_id, digest) > ($org_id, $digest) order by org_id, digest limit $row_limit),
+        seen as (select p.org_id, p.digest, p.unreferenced_since is not null as marked,
+                        (select 1 from deployments d where d.org_id = p.org_id and d.content_hash = p.digest limit 1) is not null as referred from page p),
+        marked as (update blobs b set unreferenced_since = case when s.referred then null else now() end
+                     from seen s where b.org_id = s.org_id and b.digest = s.digest and s.referred = s.marked returning b.digest),
+        last as (select org_id, digest from page order by org_id desc, digest desc limit 1)
+   select (select org_id from last) as org_id, (select digest from last) as digest, (select count(*)::int from page) as scanned,
+          (select count(*)::int from marked) as changed`,
+);
+const unreferencedSources = statement<{ grace_ms: number; row_limit: number }, { org_id: string; digest: string }>(
+  "storage_unreferenced_sources",
+  `select org_id, digest from blobs where unreferenced_since is not null and unreferenced_since <= now() - $grace_ms * interval '1 millisecond'
+    order by unreferenced_since limit $row_limit`,
+);
+const lockSource = statement<{ org_id: string; digest: string; grace_ms: number }, { digest: string }>(
+  "storage_lock_source",
+  `select digest from blobs where org_id = $org_id and digest = $digest and unreferenced_since <= now() - $grace_ms * interval '1 millisecond' for update skip locked`,
+);
+const removeSource = statement<{ org_id: string; digest: string }>(
+  "storage_remove_source",
+  `delete from blobs b where b.org_id = $org_id and b.digest = $digest
+      and not exists (select from deployments d where d.org_id = b.org_id and d.content_hash = b.digest)`,
+);
+
 const releaseCheckpoints = statement<{ older_ms: number; row_limit: number }>(
   "storage_release_checkpoints",
   `update checkpoints set memory_artifact_id = null, device_artifact_id = null, scratch_artifact_id = null, template_artifact_id = null
@@ -183,3 +221,18 @@ export const storageRefuse = {
 };
 export const storageReleaseCheckpoints = (on: Queryable, olderMs: number, limit: number) =>
   on.run(releaseCheckpoints, { older_ms: olderMs, row_limit: limit });
+
+interface Source {
+  orgId: string;
+  digest: string;
+}
+export const storageExpectSource = (on: Queryable, { orgId, digest }: Source) => on.run(expectSource, { org_id: orgId, digest });
+export const storageMarkSources = (on: Queryable, after: Source, limit: number) =>
+  on.one(markSources, { org_id: after.orgId, digest: after.digest, row_limit: limit });
+export const storageUnreferencedSources = (on: Queryable, graceMs: number, limit: number) =>
+  on.all(unreferencedSources, { grace_ms: graceMs, row_limit: limit });
+/** Locked until the transaction ends: nobody expects or queues it meanwhile. */
+export async function storageRemoveSource(tx: Tx, { orgId, digest }: Source, graceMs: number): Promise<boolean> {
+  const locked = await tx.one(lockSource, { org_id: orgId, digest, grace_ms: graceMs });
+  return locked !== undefined && (await tx.run(removeSource, { org_id: orgId, digest })) > 0;
+}
