@@ -1,4 +1,6 @@
 /** A workspace that is mounted without a run: execs, terminals, live files and ports in one real guest, and what the stop leaves behind. */
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { WorkspaceExecHandle, WorkspaceHandle } from "@helmr/sdk";
 import { tarOf } from "@helmr/test/platform";
@@ -225,6 +227,23 @@ describe("live files", () => {
     });
     const back = await install.api.call("GET", `${path()}/files/content?source=live&path=large.bin`);
     expect(back.text.length).toBe(large.length);
+  });
+
+  test("a directory of this machine is uploaded by one command", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "helmr e2e upload "));
+    try {
+      await mkdir(join(directory, "deep"));
+      await writeFile(join(directory, "deep", "file.txt"), "from here\n");
+      await symlink("deep/file.txt", join(directory, "link"));
+      const { code, stdout, stderr } = await install.local.helmr(["workspace", "cp", workspace.id, directory, "up/loaded", "--upload"]);
+      expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "up/loaded\n", stderr: "" });
+      expect(await output(await shell("cat up/loaded/link; readlink up/loaded/link"))).toBe("from here\ndeep/file.txt\n");
+      const one = await install.local.helmr(["workspace", "cp", workspace.id, join(directory, "deep", "file.txt"), "--upload"]);
+      expect(one).toMatchObject({ code: 0, stdout: "file.txt\n" });
+      expect(await output(await shell("cat file.txt"))).toBe("from here\n");
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
   });
 
   test("git works on them", async () => {

@@ -212,9 +212,7 @@ export class WorkerProcess {
       this.working.delete(held.id);
       this.ledger.release(held.id);
     });
-    const parking =
-      work instanceof Run ? { parkSoon: () => work.parkSoon(), isParking: () => work.isParking, isWaiting: () => work.isWaiting } : {};
-    this.working.set(held.id, { done, interrupt: (message) => work.interrupt(message), ...parking });
+    this.working.set(held.id, { done, interrupt: (message) => work.interrupt(message), ...parkingOf(work) });
   }
 
   private workOf(held: HeldLease): { execute(journal?: RunJournal): Promise<void>; interrupt(message: string): void } {
@@ -222,6 +220,12 @@ export class WorkerProcess {
     if (held.lease.kind === "mount") return new Mount(this.host, held);
     return new Build(this.host, held);
   }
+}
+
+/** How work makes room that only waits: a run is parked, a mount captured. */
+function parkingOf(work: object): Pick<Working, "parkSoon" | "isParking" | "isWaiting"> {
+  if (work instanceof Run) return { parkSoon: () => work.parkSoon(), isParking: () => work.isParking, isWaiting: () => work.isWaiting };
+  return work instanceof Mount ? { parkSoon: () => work.parkSoon(), isWaiting: () => work.isWaiting() } : {};
 }
 
 function journalOf(adoptable: Adoptable[], leaseId: string): RunJournal | undefined {

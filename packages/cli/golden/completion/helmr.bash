@@ -117,7 +117,7 @@ _helmr_flags() {
     'workspace pty connect') printf '%s\n' --project -p --env -e --api-url -a --help -h ;;
     'workspace pty close') printf '%s\n' --project -p --env -e --json --api-url -a --help -h ;;
     'workspace files') printf '%s\n' --project -p --env -e --json --version --api-url -a --help -h ;;
-    'workspace cp') printf '%s\n' --project -p --env -e --version --api-url -a --help -h ;;
+    'workspace cp') printf '%s\n' --project -p --env -e --version --upload --api-url -a --help -h ;;
     'workspace versions') printf '%s\n' --project -p --env -e --json --kind --limit --api-url -a --help -h ;;
     'workspace diff') printf '%s\n' --project -p --env -e --json --from --from-workspace --to --patch --api-url -a --help -h ;;
     'workspace fork') printf '%s\n' --project -p --env -e --json --version --external-id --metadata-json --tag --idempotency-key --idempotency-key-ttl --api-url -a --help -h ;;

@@ -207,7 +207,7 @@ _helmr_level() {
       helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--status:only pending, completed, expired or cancelled ones' '--limit:at most so many tokens' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'workspace')
-      helmr_words=('create:create an empty workspace for a sandbox' 'list:list workspaces' 'get:show a workspace' 'update:replace metadata or tags of a workspace' 'delete:delete a workspace with all its versions' 'open:print where the console shows a workspace' 'materialize:mount a workspace, or show the mount it has' 'connect:mount a workspace, or show the mount it has' 'stop:capture and unmount a workspace' 'exec:run a command in a workspace' 'shell:open a shell in a workspace' 'pty:work with terminals of a workspace' 'files:list the files of a directory, without a machine' 'cp:download a file or a directory, without a machine' 'versions:list the versions of a workspace, the newest first' 'diff:show which files differ between two versions, without a machine' 'fork:make a new workspace that begins with a version of this one' 'restore:make an old version the current one again' 'port:forward a port of a workspace to this machine')
+      helmr_words=('create:create an empty workspace for a sandbox' 'list:list workspaces' 'get:show a workspace' 'update:replace metadata or tags of a workspace' 'delete:delete a workspace with all its versions' 'open:print where the console shows a workspace' 'materialize:mount a workspace, or show the mount it has' 'connect:mount a workspace, or show the mount it has' 'stop:capture and unmount a workspace' 'exec:run a command in a workspace' 'shell:open a shell in a workspace' 'pty:work with terminals of a workspace' 'files:list the files of a directory, without a machine' 'cp:download a file or a directory without a machine, or upload one' 'versions:list the versions of a workspace, the newest first' 'diff:show which files differ between two versions, without a machine' 'fork:make a new workspace that begins with a version of this one' 'restore:make an old version the current one again' 'port:forward a port of a workspace to this machine')
       helmr_flags=('--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'workspace create')
@@ -292,7 +292,7 @@ _helmr_level() {
       ;;
     'workspace cp')
       helmr_words=()
-      helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--version:id of a version; default: the current one' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
+      helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--version:id of a version; default: the current one' '--upload:copy from here into the workspace' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'workspace versions')
       helmr_words=()

@@ -141,7 +141,7 @@ async function uploaded(project: ProjectPackage, { api, report, ignorePatterns }
       onProgress: (sent) =>
         report.progress(`${Math.floor((100 * sent) / Math.max(1, archive.bytes))} % of ${Math.ceil(archive.bytes / 1024)} KiB`),
     });
-    return await api.upload("deployments.create", contentType, body);
+    return await api.upload("deployments.create", { contentType, body });
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }

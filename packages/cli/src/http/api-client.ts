@@ -92,12 +92,12 @@ export class ApiClient {
     return (await this.#send(id, options, { accept: "application/octet-stream", silenceMsMax: silenceMsMax.request })).stream;
   }
 
-  async upload<Id extends RouteId>(id: Id, contentType: string, body: RequestBody): Promise<RouteAnswer<Id>> {
-    const answer = await this.#send(
-      id,
-      {},
-      { accept: "application/json", silenceMsMax: silenceMsMax.upload, upload: { contentType, body } },
-    );
+  async upload<Id extends RouteId>(
+    id: Id,
+    upload: { contentType: string; body: RequestBody },
+    options: RequestOptions<Id> = {},
+  ): Promise<RouteAnswer<Id>> {
+    const answer = await this.#send(id, options, { accept: "application/json", silenceMsMax: silenceMsMax.upload, upload });
     return parsedAnswer(await textOf(answer.stream, { bytesMax: answerBytesMax, signal: this.#signal }), id) as RouteAnswer<Id>;
   }
 

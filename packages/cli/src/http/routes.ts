@@ -80,6 +80,8 @@ export const routes = {
   "ptys.input": environment("POST", "/workspaces/{id}/pty/{ptyID}/input"),
   "ptys.resize": environment("POST", "/workspaces/{id}/pty/{ptyID}/resize"),
   "ptys.close": environment("POST", "/workspaces/{id}/pty/{ptyID}/close"),
+  "files.write": environment("PUT", "/workspaces/{id}/files/content"),
+  "files.upload": environment("PUT", "/workspaces/{id}/files/archive"),
   "ports.preview": environment("POST", "/workspaces/{id}/ports/{port}/preview"),
   "ports.connect": environment("GET", "/workspaces/{id}/ports/{port}/connect"),
   "projects.list": account("GET", "/projects"),

@@ -132,6 +132,7 @@ export class LiveDesk {
   private async present(signal: AbortSignal): Promise<void> {
     // A connection that has just failed may still be taken for one.
     if (this.sender !== undefined) return pause(100, signal);
+    if (signal.aborted) return undefined;
     await new Promise<void>((resolve) => {
       this.arrived.push(resolve);
       signal.addEventListener("abort", () => resolve(), { once: true });

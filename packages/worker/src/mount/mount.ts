@@ -80,6 +80,16 @@ export class Mount {
     this.decide(unmounted);
   }
 
+  /** Nothing runs in it: it could go. */
+  isWaiting(): boolean {
+    return this.live?.active === 0;
+  }
+
+  /** This worker is to be left, or needs the memory: a mount in which nothing runs is captured and let go. */
+  parkSoon(): void {
+    if (this.live === undefined || this.live.active === 0) this.decide(unmounted);
+  }
+
   /** Runs to the end and cleans up. `journal`: the machine runs already. Never rejects. */
   async execute(journal?: RunJournal): Promise<void> {
     this.held.lost.addEventListener("abort", () => this.decide({ by: "lost" }), { once: true });

@@ -3,34 +3,47 @@ import { lstat, mkdir, symlink } from "node:fs/promises";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { FileEntry } from "@helmr/protocol/api";
-import { argument, environmentCommand, optionalArgument, text } from "../../command.ts";
+import { argument, environmentCommand, optionalArgument, text, toggle } from "../../command.ts";
 import type { Output } from "../../terminal/output.ts";
 import { Failure } from "../../failure.ts";
 import type { ApiClient } from "../../http/api-client.ts";
 import { allEntries, type SourceQuery, sourceQuery } from "./file-source.ts";
+import { uploadTree } from "./upload-tree.ts";
 import { exampleVersion, exampleWorkspace } from "./lines.ts";
 
 export const workspaceCp = environmentCommand({
   name: "workspace cp",
-  summary: "download a file or a directory, without a machine",
+  summary: "download a file or a directory without a machine, or upload one",
   details:
-    "Of the current version, or of another one. Nothing that exists is overwritten. Symbolic links stay links. With - as the destination a file goes to stdout.",
+    "Downloads are of the current version, or of another one. Nothing that exists is overwritten. Symbolic links stay links. With - as the destination a file goes to stdout. " +
+    "With --upload PATH is a file or directory here and DEST its place in the workspace, which is mounted when it has to; what exists there is replaced.",
   examples: [
     { says: "a file to stdout", command: `helmr workspace cp ${exampleWorkspace} README.md -` },
     {
       says: "a directory of an old version",
       command: `helmr workspace cp ${exampleWorkspace} src ./src-before --version ${exampleVersion}`,
     },
+    { says: "a directory from here", command: `helmr workspace cp ${exampleWorkspace} ./src src --upload` },
   ],
   args: {
     workspace: argument("WORKSPACE", "id of the workspace"),
-    path: argument("PATH", "file or directory in the workspace"),
-    destination: optionalArgument("DEST", "what it becomes here; default: its own name in this directory"),
+    path: argument("PATH", "file or directory in the workspace; with --upload one that is here"),
+    destination: optionalArgument("DEST", "what it becomes; default: its own name in this directory, or in the workspace"),
   },
-  flags: { version: text("VERSION", "id of a version; default: the current one") },
+  flags: {
+    version: text("VERSION", "id of a version; default: the current one"),
+    upload: toggle("copy from here into the workspace"),
+  },
   async run(context) {
     const { args, flags, out } = context;
     const api = await context.environment();
+    if (flags.upload) {
+      if (flags.version !== undefined) throw new Failure("--version is of downloads: a version never changes");
+      const local = path.resolve(context.host.cwd, args.path);
+      const target = args.destination ?? path.basename(local);
+      await uploadTree(api, { workspace: args.workspace, local, target });
+      return out.line(target);
+    }
     const copy = new Download(api, { workspace: args.workspace, source: sourceQuery(flags.version) });
     if (args.destination === "-") return copy.print(args.path, out);
     const entry = await copy.stat(args.path);
