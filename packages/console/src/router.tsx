@@ -124,17 +124,21 @@ const environment = createRoute({
   loader: ({ context: { client } }) => void client.prefetchQuery(queries.projectsQuery()),
 });
 
+/** With the same filters as the page itself, so that it finds the answers. */
+type Reads = (scope: Scope, id: string, search: SearchParams) => readonly unknown[];
+
 type Prefetched = Parameters<QueryClient["prefetchQuery"]>[0];
 
 /** A page of an environment; what it reads first is asked for while its code is on the way. */
-function page(path: string, component: RouteComponent, reads: (scope: Scope, id: string) => readonly unknown[] = () => []) {
+function page(path: string, component: RouteComponent, reads: Reads = () => []) {
   return createRoute({
     getParentRoute: () => environment,
     path,
     component,
-    loader({ context: { client }, params }) {
+    loader({ context: { client }, params, location }) {
       const { project, environment: name, id = "" } = params as { project: string; environment: string; id?: string };
-      for (const query of reads({ project, environment: name }, id)) void client.prefetchQuery(query as Prefetched);
+      for (const query of reads({ project, environment: name }, id, location.search as SearchParams))
+        void client.prefetchQuery(query as Prefetched);
     },
   });
 }
@@ -143,12 +147,21 @@ const environmentPages = [
   page(
     "/",
     lazyRouteComponent(() => import("./pages/overview-page.tsx"), "OverviewPage"),
-    (scope) => [queries.runCountsQuery(scope), queries.currentDeploymentQuery(scope)],
+    (scope) => [
+      queries.runCountsQuery(scope),
+      queries.currentDeploymentQuery(scope),
+      queries.recentSessionsQuery(scope),
+      queries.liveRunsQuery(scope),
+      queries.tokensQuery(scope, { status: "pending" }),
+    ],
   ),
   page(
     "/sessions",
     lazyRouteComponent(() => import("./pages/sessions-page.tsx"), "SessionsPage"),
-    (scope) => [queries.tasksQuery(scope)],
+    (scope, _, { status, task, external }) => [
+      queries.sessionsQuery(scope, { status, task, externalId: external, limit: queries.listMax }),
+      queries.tasksQuery(scope),
+    ],
   ),
   page(
     "/sessions/$id",
@@ -158,6 +171,7 @@ const environmentPages = [
   page(
     "/runs",
     lazyRouteComponent(() => import("./pages/runs-page.tsx"), "RunsPage"),
+    (scope, _, { status }) => [queries.runsQuery(scope, { status, limit: queries.listMax })],
   ),
   page(
     "/runs/$id",
@@ -167,6 +181,7 @@ const environmentPages = [
   page(
     "/tokens",
     lazyRouteComponent(() => import("./pages/tokens-page.tsx"), "TokensPage"),
+    (scope, _, { status, cursor }) => [queries.tokensQuery(scope, { status, cursor })],
   ),
   page(
     "/tokens/$id",
@@ -206,6 +221,7 @@ const environmentPages = [
   page(
     "/workspaces",
     lazyRouteComponent(() => import("./pages/workspaces-page.tsx"), "WorkspacesPage"),
+    (scope, _, { external, tag }) => [queries.workspacesQuery(scope, { externalId: external, tag })],
   ),
   page(
     "/workspaces/$id",

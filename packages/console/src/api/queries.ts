@@ -8,6 +8,9 @@ import { type Scope, scopeKey } from "./scope.ts";
 const liveMs = 2_000;
 const calmMs = 5_000;
 
+/** The most that a list may ask for (http §4.2, §7.2). */
+export const listMax = 200;
+
 /** Looks again after the pause, unless the last look was refused: asking the same again and again would not help. */
 const every =
   (pauseMs: number) =>
@@ -62,6 +65,8 @@ export const sessionsQuery = (scope: Scope, { status, task, externalId, limit }:
     placeholderData: keepPreviousData,
   });
 
+export const recentSessionsQuery = (scope: Scope) => sessionsQuery(scope, { limit: 8 });
+
 export const sessionQuery = (scope: Scope, id: string) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "session", id],
@@ -101,6 +106,8 @@ export const runsQuery = (scope: Scope, { status, sessionId, limit }: RunFilter 
     refetchInterval: every(liveMs),
     placeholderData: keepPreviousData,
   });
+
+export const liveRunsQuery = (scope: Scope) => runsQuery(scope, { status: "live", limit: 12 });
 
 export const runCountsQuery = (scope: Scope) =>
   queryOptions({

@@ -2,7 +2,7 @@ import type { Deployment, RunCounts } from "@helmr/protocol/api";
 import { useQuery } from "@tanstack/react-query";
 import { Plus } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
-import { currentDeploymentQuery, runCountsQuery, runsQuery, sessionsQuery, tokensQuery } from "../api/queries.ts";
+import { currentDeploymentQuery, liveRunsQuery, recentSessionsQuery, runCountsQuery, tokensQuery } from "../api/queries.ts";
 import type { Scope } from "../api/scope.ts";
 import { DeployGuide } from "../components/deploy-guide.tsx";
 import { shortId } from "../components/id-text.tsx";
@@ -60,8 +60,8 @@ export function OverviewPage() {
 }
 
 function Activity({ scope, deployment }: { scope: Scope; deployment: Deployment | undefined }) {
-  const sessions = useQuery(sessionsQuery(scope, { limit: 8 }));
-  const live = useQuery(runsQuery(scope, { status: "live", limit: 12 }));
+  const sessions = useQuery(recentSessionsQuery(scope));
+  const live = useQuery(liveRunsQuery(scope));
   return (
     <div className="space-y-4">
       <Counts scope={scope} />

@@ -1,7 +1,7 @@
 import type { Run } from "@helmr/protocol/api";
 import { useQuery } from "@tanstack/react-query";
 import { CirclePlay } from "lucide-react";
-import { runsQuery } from "../api/queries.ts";
+import { listMax, runsQuery } from "../api/queries.ts";
 import { EmptyState, ListState } from "../components/list-states.tsx";
 import { PageHeader } from "../components/page-header.tsx";
 import { RunTable } from "../components/run-table.tsx";
@@ -10,7 +10,6 @@ import { useScope } from "../hooks/use-scope.ts";
 import { Card } from "../ui/card.tsx";
 import { FilterBar, SelectFilter } from "../ui/filter-bar.tsx";
 
-const limit = 200;
 const statusNames: Record<Run["status"], string> = {
   queued: "Queued",
   running: "Running",
@@ -29,7 +28,7 @@ const statuses = [
 export function RunsPage() {
   const scope = useScope();
   const { status } = useQueryText();
-  const runs = useQuery(runsQuery(scope, { status, limit }));
+  const runs = useQuery(runsQuery(scope, { status, limit: listMax }));
   return (
     <>
       <PageHeader title="Runs" detail="Every execution, newest first. A session has one per turn." />
@@ -54,7 +53,9 @@ export function RunsPage() {
           {(items) => (
             <>
               <RunTable scope={scope} runs={items} />
-              {items.length === limit ? <p className="border-t border-line px-3.5 py-2 text-xs text-muted">The newest {limit}.</p> : null}
+              {items.length === listMax ? (
+                <p className="border-t border-line px-3.5 py-2 text-xs text-muted">The newest {listMax}.</p>
+              ) : null}
             </>
           )}
         </ListState>

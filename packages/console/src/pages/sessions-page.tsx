@@ -2,7 +2,7 @@ import type { Session } from "@helmr/protocol/api";
 import { useQuery } from "@tanstack/react-query";
 import { MessagesSquare, Plus } from "lucide-react";
 import { lazy, Suspense, useState } from "react";
-import { sessionsQuery, tasksQuery } from "../api/queries.ts";
+import { listMax, sessionsQuery, tasksQuery } from "../api/queries.ts";
 import { EmptyState, ListState } from "../components/list-states.tsx";
 import { PageHeader } from "../components/page-header.tsx";
 import { SessionTable } from "../components/session-table.tsx";
@@ -17,14 +17,13 @@ const StartSessionDialog = lazy(() =>
   import("../components/start-session-dialog.tsx").then((module) => ({ default: module.StartSessionDialog })),
 );
 
-const limit = 200;
 const statusNames: Record<Session["status"], string> = { open: "Open", closed: "Closed", cancelled: "Cancelled", expired: "Expired" };
 const statuses = [{ value: "", label: "Any status" }, ...Object.entries(statusNames).map(([value, label]) => ({ value, label }))];
 
 export function SessionsPage() {
   const scope = useScope();
   const { status, task, external } = useQueryText();
-  const sessions = useQuery(sessionsQuery(scope, { status, task, externalId: external, limit }));
+  const sessions = useQuery(sessionsQuery(scope, { status, task, externalId: external, limit: listMax }));
   const { data: tasks = [] } = useQuery(tasksQuery(scope));
   const denied = useReasonAgainst("runs.create");
   const [starting, setStarting] = useState(false);
@@ -66,9 +65,9 @@ export function SessionsPage() {
           {(items) => (
             <>
               <SessionTable scope={scope} sessions={items} />
-              {items.length === limit ? (
+              {items.length === listMax ? (
                 <p className="border-t border-line px-3.5 py-2 text-xs text-muted">
-                  The {limit} that changed last. Filters find older ones.
+                  The {listMax} that changed last. Filters find older ones.
                 </p>
               ) : null}
             </>
