@@ -1,7 +1,7 @@
 /** Bounds of what drivers do, in milliseconds unless the name says otherwise. Emulation on a busy two-core host decides the values. */
 export const vmLimits = {
   /** Cold boot until the supervisor says hello; under emulation 3 to 6 s when nothing else runs. */
-  bootMs: 90_000,
+  bootMs: 180_000,
   /** From spawning a monitor to a guest that runs. */
   restoreMs: 20_000,
   /** A clone of a fresh template must say something within this. */
