@@ -6,7 +6,7 @@
  *      ▲                                                                       │
  *      └──────────── its manifest is not in the store any more ────────────────┘
  */
-import { readFile, rename, stat, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type ArtifactRef,
@@ -28,6 +28,8 @@ export interface TemplateMemory {
   artifact(access: Access): Promise<NewArtifact>;
   /** A park that named it was accepted. */
   confirmed(access: Access): Promise<void>;
+  /** A park that named it was refused: it may have been given up meanwhile, and is stored again for the next one. */
+  refused(access: Access): Promise<void>;
 }
 
 const memoryName = "memory";
@@ -52,21 +54,30 @@ export function memoryOfTemplate(artifacts: ArtifactStore, template: Template): 
       await writeFile(`${record(access)}.tmp`, JSON.stringify(artifact), { mode: 0o600 });
       await rename(`${record(access)}.tmp`, record(access));
     },
+    async refused(access) {
+      pending = undefined;
+      await rm(record(access), { force: true });
+    },
   };
 }
 
 /** The caller holds the base for as long as this is used. */
 export function memoryOfBase(artifacts: ArtifactStore, base: Base, ref: ArtifactRef): TemplateMemory {
   let again: NewArtifact | undefined;
+  let isGivenUp = false;
   return {
     path: base.path,
     async artifact(access) {
       const known = again ?? described(ref, await base.manifest(), access.keys.orgId);
-      if (await isThere(known, access)) return known;
+      if (!isGivenUp && (await isThere(known, access))) return known;
+      isGivenUp = false;
       again = (await storeMemory(artifacts, base.path, access)).artifact;
       return again;
     },
     confirmed: () => Promise.resolve(),
+    async refused() {
+      isGivenUp = true;
+    },
   };
 }
 

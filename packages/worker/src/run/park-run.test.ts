@@ -237,6 +237,22 @@ describe("a park that does not come true", () => {
     expectClean();
   });
 
+  test("because the control plane gave up what it refers to: stored again, and parked with that", { timeout: 30_000 }, async () => {
+    plane.parkStatus = 400;
+    plane.answerPark = () => {
+      if (plane.parks.length > 1) plane.parkStatus = 200;
+      return plane.parks.length > 1 ? { state: "parked" } : { error: "the artifact is no longer kept", code: "bad_request" };
+    };
+    host.driver.behaviour = { script: waits };
+    const { done } = begin(await leaseOf());
+    await until("it was asked again", () => plane.parks.length === 2, 20_000);
+    await done;
+    const [first, second] = plane.parks;
+    expect(second!.template.artifact_id).not.toBe(first!.template.artifact_id);
+    expect(second!.template.digest).toBe(first!.template.digest);
+    expectClean();
+  });
+
   test("because a cancel comes while it is cut: the program reacts, and is not frozen again", async () => {
     host.driver.behaviour = {
       script: async ({ call, cancelled, write }) => {

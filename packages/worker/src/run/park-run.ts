@@ -242,6 +242,7 @@ export class RunParking {
       { id: lease.run.id, deadline: held.deadline, signal: held.lost },
     );
     if (said.kind === "stale") held.lose("stale");
+    if (said.kind === "refused") await (await this.ground.template()).refused(this.access(held.lost));
     if (said.kind !== "ok") throw new CalledOff(`The park was not accepted: ${JSON.stringify(said)}`);
     if (said.value.state === "resolved") calls.resolved(wait.callId, said.value.outcome);
     if (said.value.state === "refused") return "refused";

@@ -26,6 +26,7 @@ export class TestControlPlane {
   readonly parks: WorkerBody<"park">[] = [];
   readonly resumes: WorkerBody<"resumed">[] = [];
   readonly unrestored: WorkerBody<"restoreFailed">[] = [];
+  parkStatus = 200;
   answerPark: (request: WorkerBody<"park">) => unknown = () => ({ state: "parked" });
   attemptState: "started" | "cancelled" = "started";
   sources = new Map<string, Buffer>();
@@ -98,7 +99,8 @@ export class TestControlPlane {
     });
     this.route("park", (body) => {
       this.parks.push(body);
-      return { body: this.answerPark(body) };
+      const answer = this.answerPark(body);
+      return { status: this.parkStatus, body: answer };
     });
     this.route("resumed", (body) => {
       this.resumes.push(body);
