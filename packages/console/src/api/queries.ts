@@ -5,6 +5,7 @@ import { isStatus } from "./api-error.ts";
 import { call, urlOf } from "./call.ts";
 import { type Scope, scopeKey } from "./scope.ts";
 
+const livelyMs = 1_000;
 const liveMs = 2_000;
 const calmMs = 5_000;
 
@@ -85,11 +86,12 @@ export const sessionRunsQuery = (scope: Scope, id: string) =>
     refetchInterval: every(liveMs),
   });
 
-export const streamsQuery = (scope: Scope, sessionId: string) =>
+/** `lively`: somebody talks with a run that is active, and watches. */
+export const streamsQuery = (scope: Scope, sessionId: string, { lively = false }: { lively?: boolean } = {}) =>
   queryOptions({
     queryKey: [...scopeKey(scope), "session", sessionId, "streams"],
     queryFn: async ({ signal }) => (await call("streams.list", { scope, params: { id: sessionId }, signal })).streams,
-    refetchInterval: every(liveMs),
+    refetchInterval: every(lively ? livelyMs : calmMs),
   });
 
 export interface RunFilter {

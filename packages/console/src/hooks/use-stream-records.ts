@@ -16,8 +16,8 @@ export interface StreamRecords {
 }
 
 /** The list of streams tells how far each one is; only what is new is fetched. Mount it with the session's id as key. */
-export function useStreamRecords(scope: Scope, sessionId: string): StreamRecords {
-  const streams = useQuery(streamsQuery(scope, sessionId));
+export function useStreamRecords(scope: Scope, sessionId: string, lively: boolean): StreamRecords {
+  const streams = useQuery(streamsQuery(scope, sessionId, { lively }));
   const [records, setRecords] = useState<readonly SessionRecord[]>([]);
   const [error, setError] = useState<unknown>();
   const seen = useRef(new Map<string, number>());

@@ -146,7 +146,7 @@ function SessionActions({ scope, session }: { scope: Scope; session: Session }) 
 }
 
 function Streams({ scope, session, wait }: { scope: Scope; session: Session; wait: Run["pending_wait"] }) {
-  const { streams, records, loading, error, loadEarlier } = useStreamRecords(scope, session.id);
+  const { streams, records, loading, error, loadEarlier } = useStreamRecords(scope, session.id, session.activity !== "idle");
   const { stream: chosen = "" } = useQueryText();
   const inputs = streams.filter(({ direction }) => direction === "input").map(({ name }) => name);
   const awaited = wait?.kind === "stream" ? member({ attributes: wait.params }, "stream") : undefined;
