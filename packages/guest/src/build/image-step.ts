@@ -29,6 +29,9 @@ export async function imageStep(request: ImageStepRequest, ground: StepGround): 
   const output = new TailOutput(ground.log);
   if (step.kind === "check") return check(ground, { output, limitMs: request.timeoutMs });
   const result = await perform(step, ground, { output, limitMs: request.timeoutMs });
+  // The machine is killed behind the answer; what a failed step has fetched is of use to the next one.
+  const caches = ground.attachment.cacheDirectories;
+  if (caches.length > 0) await ground.tool.sync(caches);
   if (result.status === "failed") return ground.attachment.diskFull ? diskFull(result) : result;
   const node = await check(ground, { output: silentOutput(), limitMs: checkMs });
   await ground.tool.leaveRoot();

@@ -28,17 +28,8 @@ static void remember(char kind, const char *path) {
   if (!file || fprintf(file, "%c %s\n", kind, path) < 0 || fclose(file) != 0) die("remember %s", path);
 }
 
-/* Descriptor of what a path of the root leads to, -1 when there is nothing. */
-static int find_in_root(const char *path, uint64_t flags) {
-  int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-  int found = (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
-  close(directory);
-  return found;
-}
-
 static void make_mount_point(const char *path) {
-  int found = find_in_root(path, O_PATH | O_DIRECTORY);
+  int found = find_in_root(root, path, O_PATH | O_DIRECTORY);
   if (found < 0) {
     remember('d', path);
     found = directory_in_root(root, path);
@@ -53,7 +44,7 @@ static void bind_file(const char *name, const char *content) {
   snprintf(kept, sizeof kept, STATE_DIRECTORY "/etc/%s", name);
   FILE *file = fopen(kept, "we");
   if (!file || fputs(content, file) < 0 || fclose(file) != 0) die("write %s", kept);
-  int found = find_in_root(path, O_PATH);
+  int found = find_in_root(root, path, O_PATH);
   if (found < 0) {
     int parent = directory_in_root(root, "/etc");
     int created = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
@@ -62,7 +53,7 @@ static void bind_file(const char *name, const char *content) {
     if (created < 0) die("make %s", path);
     close(created);
     remember('f', path);
-    found = find_in_root(path, O_PATH);
+    found = find_in_root(root, path, O_PATH);
   }
   snprintf(target, sizeof target, "/proc/self/fd/%d", found);
   if (found < 0 || mount(kept, target, NULL, MS_BIND, NULL) < 0) die("bind %s", path);
@@ -138,7 +129,7 @@ int command_leave_root(int argc, char **argv) {
   (void)argv;
   if (argc != 1) refuse("leave-root takes no arguments");
   for (size_t index = 0; index < ARRAY_LENGTH(mounts); index += 1) {
-    int found = find_in_root(mounts[index], O_PATH);
+    int found = find_in_root(root, mounts[index], O_PATH);
     char target[64];
     snprintf(target, sizeof target, "/proc/self/fd/%d", found);
     if (found >= 0) umount2(target, MNT_DETACH);

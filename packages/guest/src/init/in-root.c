@@ -18,6 +18,14 @@ static int open_in_root(int root, const char *path, uint64_t flags) {
   return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
 }
 
+int find_in_root(const char *root, const char *path, uint64_t flags) {
+  int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (root_fd < 0) die("open %s", root);
+  int found = open_in_root(root_fd, path, flags);
+  close(root_fd);
+  return found;
+}
+
 int directory_in_root(const char *root, const char *path) {
   int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root_fd < 0) die("open %s", root);

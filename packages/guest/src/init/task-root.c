@@ -11,6 +11,7 @@
 #include "helmr-guest.h"
 #include "in-root.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 static const char root[] = TASK_DIRECTORY;
+static const char dependencies[] = "/opt/helmr-task/node_modules";
 /*
  * No discards while running (one request per freed extent, slow under emulation): `trim` gives blocks back.
  *
@@ -99,6 +101,31 @@ static void mount_workspace(const struct task_root_request *request) {
   close(directory);
 }
 
+/* Dependencies that the image has installed itself count more than those of the deployment (sdk §8.1); nothing there is nothing. */
+static int own_dependencies(void) {
+  int found = find_in_root(root, dependencies, O_PATH | O_DIRECTORY);
+  if (found < 0) return -1;
+  int listed = openat(found, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *directory = listed < 0 ? NULL : fdopendir(listed);
+  int entries = 0;
+  while (directory && entries <= 2 && readdir(directory)) entries += 1;
+  if (directory) closedir(directory);
+  if (entries > 2) return found;
+  close(found);
+  return -1;
+}
+
+static void mount_task_tree(const char *device) {
+  int own = own_dependencies();
+  /* The disk may be smaller than what the guest believes (a read-only device is never resized): nothing may write or replay a journal. */
+  mount_in_root(root, "/opt/helmr-task", device, "ext4", MS_RDONLY | MS_NODEV | MS_NOSUID, "noload");
+  if (own < 0) return;
+  char source[64];
+  snprintf(source, sizeof source, "/proc/self/fd/%d", own);
+  mount_in_root(root, dependencies, source, NULL, MS_BIND, NULL);
+  close(own);
+}
+
 void build_task_root(const struct task_root_request *request) {
   if (request->workspace.device && strcmp(request->workspace.path, "/") == 0) {
     build_image_root(request);
@@ -113,8 +140,7 @@ void build_task_root(const struct task_root_request *request) {
   mount_in_root(root, "/opt/helmr", "/opt/helmr", NULL, MS_BIND, NULL);
   write_network_files(request->hostname ? request->hostname : "helmr");
   mount_workspace(request);
-  /* The disk may be smaller than what the guest believes (a read-only device is never resized): nothing may write or replay a journal. */
-  if (request->task) mount_in_root(root, "/opt/helmr-task", request->task, "ext4", MS_RDONLY | MS_NODEV | MS_NOSUID, "noload");
+  if (request->task) mount_task_tree(request->task);
   for (size_t index = 0; index < request->extra_count; index += 1) {
     const struct mount_request *extra = &request->extra[index];
     mount_in_root(root, extra->path, extra->device, "ext4", MS_NODEV | (extra->read_only ? MS_RDONLY : 0), extra->read_only ? "noload" : disk_options);

@@ -2,7 +2,7 @@
  * What `attach` made of this machine: image, user, directories. Exists from the first `attach` to the end of the machine; before it there
  * is nothing of a tenant here.
  */
-import { readFileSync, statfsSync } from "node:fs";
+import { readFileSync, readlinkSync, statfsSync } from "node:fs";
 import type { AttachRequest, Usage } from "@helmr/protocol/guest";
 import type { AccountFiles } from "./accounts.ts";
 import { type ConfinedTree, openTree, PathError } from "./confined-tree.ts";
@@ -76,6 +76,18 @@ export class Attachment {
   /** Of the image. */
   get imageDirectory(): string {
     return this.request.image.workdir === "" ? "/" : this.request.image.workdir;
+  }
+
+  /** Mount points of a step's caches as the supervisor sees them, links of the image resolved inside it. */
+  get cacheDirectories(): string[] {
+    return (this.request.disks?.caches ?? []).map((path) => {
+      const place = this.root.locate(`${path}/x`);
+      try {
+        return readlinkSync(`/proc/self/fd/${place.directoryFd}`);
+      } finally {
+        place.close();
+      }
+    });
   }
 
   /** Default directory of a process. */

@@ -24,6 +24,7 @@ export interface BaseImage {
 
 /** As it is written in `from`; it is no name of a registry. */
 const builtInRef = "helmr/node:24";
+const resolvedMax = 1_000;
 const commandLimitMs = 5 * 60_000;
 
 export async function findBaseImage(
@@ -41,7 +42,12 @@ export async function findBaseImage(
   const known = `${asked.environmentId} ${ref}`;
   const before = images.resolved.get(known);
   const fresh = images.pull === "missing" && before !== undefined ? before : await client.resolve(ref, asked.signal);
+  images.resolved.delete(known);
   images.resolved.set(known, fresh);
+  for (const oldest of images.resolved.keys()) {
+    if (images.resolved.size <= resolvedMax) break;
+    images.resolved.delete(oldest);
+  }
   return {
     shown: `${fresh.reference.canonical.replace(/@.*$/, "")}@${fresh.digest.slice(0, 19)}…`,
     digest: fresh.digest,

@@ -116,7 +116,7 @@ interface Played {
 }
 
 async function build(source: Buffer, change: Partial<BuildLease["deployment"]> = {}): Promise<Played> {
-  const lease = buildLeaseOfTest({ needs, ttl_ms: 900_000 }, storage);
+  const lease = buildLeaseOfTest({ needs, ttl_ms: 3_600_000 }, storage);
   lease.deployment = {
     ...lease.deployment,
     project_id: scope.project_id,
@@ -159,7 +159,7 @@ function builtImage({ result, log }: Played) {
 async function run(played: Played, command: string): Promise<string> {
   const { image, result } = builtImage(played);
   const stored = [...plane.imageSteps.values()].find((step) => step.artifact.artifact_id === image.artifact_id);
-  const lease: RunLease = runLeaseOfTest({ needs: { ...needs, milli_cpu: 1000 }, ttl_ms: 900_000, task_tree: result.task_tree }, storage);
+  const lease: RunLease = runLeaseOfTest({ needs: { ...needs, milli_cpu: 1000 }, ttl_ms: 3_600_000, task_tree: result.task_tree }, storage);
   lease.image = { ref: image.digest, artifact: stored?.artifact ?? null, config: image.config };
   lease.run = { ...lease.run, task_id: "hello", module: result.index.tasks[0]?.module ?? "", export_name: "hello", payload: { command } };
   const held = new HeldLease(lease, performance.now());
@@ -182,7 +182,8 @@ describe("an image", () => {
     "files/sub/deep.txt": "left out",
     "files/run.sh": "#!/bin/sh",
   };
-  const command = "cat a.txt keep.log > /result; ls >> /result; test ! -s /etc/resolv.conf.x";
+  const command =
+    "cat a.txt keep.log > /result; ls >> /result; mkdir -p /opt/helmr-task/node_modules/own; echo own > /opt/helmr-task/node_modules/own/x";
   let first: Played;
 
   test("is built step by step, and runs see what the steps left, as their user", { timeout: 300_000 }, async () => {
@@ -193,7 +194,7 @@ describe("an image", () => {
     expect(first.steps).toHaveLength(6);
     const said = await run(
       first,
-      "cat /result /etc/one.txt /home/dev/who; id -un; stat -c '%U %a' /base/app/run.sh /base/app; test -e /opt/helmr/x || ls -A /run | head -0",
+      "cat /result /etc/one.txt /home/dev/who; id -un; stat -c '%U %a' /base/app/run.sh /base/app; cat /opt/helmr-task/node_modules/own/x",
     );
     expect(said.split("\n")).toEqual([
       "firstkepta.txt",
@@ -205,6 +206,7 @@ describe("an image", () => {
       "dev",
       "root 644",
       "root 755",
+      "own",
       "",
     ]);
   });
@@ -225,82 +227,69 @@ describe("an image", () => {
       "the step before it changed",
       "the step before it changed",
     ]);
-    const copied = await build(project(images(command), { ...files, "files/a.txt": "second" }));
-    expect(copied.steps.map((step) => step.reason).slice(0, 2)).toEqual([undefined, "the files changed"]);
   });
 });
 
 describe("what steps bring", () => {
   const secret = "a-secret-that-is-nowhere-7f3a";
 
-  test(
-    "tools by apt, npm with a cache, bun with its lock file, another image's files, a secret that leaves no trace",
-    { timeout: 600_000 },
-    async () => {
-      plane.secrets.set("NPM_TOKEN", secret);
-      const lock = JSON.stringify({
-        lockfileVersion: 1,
-        workspaces: { "": { name: "b", dependencies: { "is-odd": "3.0.1" } } },
-        packages: bunPackages,
-      });
-      const images = `const other = image("other").from("scratch-like:1").copy("/data/", source.directory("files"));
+  test("a cache that lasts, another image's files, a secret that leaves no trace", { timeout: 600_000 }, async () => {
+    plane.secrets.set("NPM_TOKEN", secret);
+    const images = (count: number) => `const other = image("other").from("scratch-like:1").copy("/data/", source.directory("files"));
 const tools = image("tools").from("${base}")
-  .run(["sh", "-ec", "apt-get update -q && apt-get install -y -q --no-install-recommends jq && rm -rf /var/lib/apt/lists/*"])
-  .run(["sh", "-ec", "cd /opt && npm init -y >/dev/null && npm install --cache /cache is-number@7.0.0 && ls /cache > /opt/cached"], { cache: [{ mountPath: "/cache", cache: cache("npm") }] })
-  .run(["npm", "install", "-g", "bun@1.2.2"])
-  .copy("/bunny/", source.directory("bunny")).workdir("/bunny").run(["bun", "install", "--frozen-lockfile"])
+  .run(["sh", "-ec", "echo ${count} >> /cache/counted; cp /cache/counted /counted"], { cache: [{ mountPath: "/cache", cache: cache("kept") }] })
   .copyFrom("/copied", other, "/data")
   .run(["sh", "-ec", "cat /run/secrets/token; sha256sum < /run/secrets/token > /secret.sum; stat -c '%U %a' /run/secrets/token > /secret.mode"], { secrets: [{ mountPath: "/run/secrets/token", secret: "NPM_TOKEN" }] });`;
-      const files = {
-        "files/a.txt": "from another image",
-        "bunny/package.json": JSON.stringify({ name: "b", dependencies: { "is-odd": "3.0.1" } }),
-        "bunny/bun.lock": lock,
-      };
-      const played = await build(project(images, files));
-      builtImage(played);
-      const said = await run(
-        played,
-        "jq --version; ls /opt/node_modules /bunny/node_modules /copied; cat /copied/a.txt; echo; cat /opt/cached /secret.mode; cut -c1-64 /secret.sum; ls -A /cache /run/secrets 2>&1 | wc -l",
-      );
-      expect(said).toMatch(/^jq-1\.6\n/);
-      for (const part of [
-        "is-number",
-        "is-odd",
-        "from another image",
-        "_cacache",
-        "root 400",
-        createHash("sha256").update(secret).digest("hex"),
-      ])
-        expect(said).toContain(part);
-      expect(played.log).toContain("***");
-      expect(
-        [
-          played.log,
-          JSON.stringify(played.steps),
-          JSON.stringify(plane.builds),
-          JSON.stringify([...plane.imageSteps.values(), ...plane.imagePlaces.values()]),
-        ].join(),
-      ).not.toContain(secret);
-      expect(await findInArtifacts(secret)).toEqual([]);
-      expect(await findInArtifacts("from another image")).not.toEqual([]);
-    },
-  );
+    const files = { "files/a.txt": "from another image" };
+    builtImage(await build(project(images(1), files)));
+    const played = await build(project(images(2), files));
+    builtImage(played);
+    const said = await run(
+      played,
+      "cat /counted /copied/a.txt /secret.mode; cut -c1-64 /secret.sum; ls -A /cache | wc -l; ls /run/secrets 2>&1 | wc -l",
+    );
+    const sum = createHash("sha256").update(secret).digest("hex");
+    expect(said.split("\n")).toEqual(["1", "2", "from another imageroot 400", sum, "0", expect.any(String), ""]);
+    expect(played.log).toContain("***");
+    const stored = [...plane.imageSteps.values(), ...plane.imagePlaces.values(), ...plane.builds, ...plane.buildEvents];
+    expect(JSON.stringify(stored)).not.toContain(secret);
+    expect(await findInArtifacts(secret)).toEqual([]);
+    expect(await findInArtifacts("from another image")).not.toEqual([]);
+  });
 
   test(
     "a command that fails ends the deployment with its output; an image without node says what to add",
     { timeout: 300_000 },
     async () => {
       const failed = await build(project(`const tools = image("tools").from("${base}").run(["sh", "-c", "echo about to fail; exit 3"]);`));
-      expect(failed.result).toMatchObject({
-        status: "failed",
-        failure: { kind: "image_failed", message: expect.stringMatching(/image "tools", step 2 \(run sh.*code 3.*about to fail/s) },
-      });
+      const message = expect.stringMatching(/image "tools", step 2 \(run sh.*code 3.*about to fail/s);
+      expect(failed.result).toMatchObject({ status: "failed", failure: { kind: "image_failed", message } });
       const bare = await build(project(`const tools = image("tools").from("scratch-like:1");`));
       expect(bare.result).toMatchObject({ status: "failed", failure: { message: expect.stringMatching(/has no node.*Begin with/s) } });
-      const missing = await build(project(`const tools = image("tools").from("nothing-like-it:1");`));
-      expect(missing.result.status).not.toBe("built");
     },
   );
+});
+
+/** Minutes under emulation, and the network: asked for with HELMR_TEST_IMAGE_TOOLS=1. */
+describe.runIf(process.env["HELMR_TEST_IMAGE_TOOLS"] === "1")("tools of the world", () => {
+  test("by apt, by npm with a cache mount, by bun with its lock file", { timeout: 1_800_000 }, async () => {
+    const lock = JSON.stringify({
+      lockfileVersion: 1,
+      workspaces: { "": { name: "b", dependencies: { "is-odd": "3.0.1" } } },
+      packages: bunPackages,
+    });
+    const images = `const tools = image("tools").from("${base}")
+  .run(["sh", "-ec", "apt-get update -q && apt-get install -y -q --no-install-recommends jq && rm -rf /var/lib/apt/lists/*"])
+  .run(["sh", "-ec", "cd /opt && npm init -y >/dev/null && npm install --cache /cache is-number@7.0.0 && ls /cache > /opt/cached"], { cache: [{ mountPath: "/cache", cache: cache("npm") }] })
+  .run(["npm", "install", "-g", "bun@1.2.2"])
+  .copy("/bunny/", source.directory("bunny")).workdir("/bunny").run(["bun", "install", "--frozen-lockfile"]);`;
+    const files = { "bunny/package.json": JSON.stringify({ name: "b", dependencies: { "is-odd": "3.0.1" } }), "bunny/bun.lock": lock };
+    const played = await build(project(images, files), { timeout_ms: 1_700_000 });
+    builtImage(played);
+    const said = await run(played, "jq --version; ls /opt/node_modules /bunny/node_modules; cat /opt/cached");
+    expect(said).toMatch(/^jq-1\.6\n/);
+    for (const part of ["is-number", "is-odd", "_cacache"]) expect(said).toContain(part);
+  });
 });
 
 /** What the control plane of the test was given. */
