@@ -136,7 +136,7 @@ describe("a run whose wait is over its window", () => {
     expectClean();
   });
 
-  test("parks again and again, each time against the same template", async () => {
+  test("parks again and again, each time against the same template", { timeout: 30_000 }, async () => {
     const rounds = 4;
     host.driver.behaviour = {
       script: async ({ call }) => {
