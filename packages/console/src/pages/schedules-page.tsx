@@ -124,6 +124,7 @@ function ScheduleActions({ scope, schedule, onEdit }: { scope: Scope; schedule: 
       <Button
         size="small"
         look="ghost"
+        className="max-md:w-7 max-md:px-0"
         icon={schedule.active ? <Pause /> : <Play />}
         busy={toggle.busy}
         reason={reason}
