@@ -114,7 +114,7 @@ describe("endMount()", () => {
     await mounts.unmount(held);
   });
 
-  test("each step may fail and be repeated: one version, the lease given back", async () => {
+  test("each step may fail and be repeated: one version, the lease given back", { timeout: 90_000 }, async () => {
     let workspace = mounts.engine.captured();
     const failures = await eachStep<HeldMount>(mounts.engine, {
       setup: async () => {

@@ -199,7 +199,10 @@ describe("retention", () => {
   });
 });
 
-test("each step of a start, of output and of an end may fail and be repeated", async () => {
+/** Every step costs some round trips to a loaded PostgreSQL. */
+const manyStepsMs = 90_000;
+
+test("each step of a start may fail and be repeated", { timeout: manyStepsMs }, async () => {
   const key = () => Math.random().toString(36);
   let idempotency = key();
   const started = await eachStep(mounts.engine, {
@@ -218,6 +221,10 @@ test("each step of a start, of output and of an end may fail and be repeated", a
       expect(await mounts.engine.sql("select name from byte_streams where exec_id = $1", [exec.id])).toHaveLength(3);
     },
   });
+  expect(started).toBeGreaterThan(10);
+});
+
+test("each step of output and of an end may fail and be repeated", { timeout: manyStepsMs }, async () => {
   const reported = await eachStep<{ id: string }>(mounts.engine, {
     setup: () => mounts.exec(held.workspaceId),
     act: async ({ id }) => [await say(id, output(0, "text")), await say(id, ended(4))],
@@ -227,5 +234,5 @@ test("each step of a start, of output and of an end may fail and be repeated", a
       expect(await mounts.engine.sql("select id from byte_chunks where exec_id = $1", [id])).toHaveLength(1);
     },
   });
-  expect(started + reported).toBeGreaterThan(20);
+  expect(reported).toBeGreaterThan(10);
 });

@@ -253,8 +253,11 @@ export interface DirectiveRow {
 const directives = statement<{ worker_id: string; lease_ids: string[] }, DirectiveRow>(
   "lease_directives",
   `select l.id, l.state, case when r.state = 'cancelling' then r.cancel end as cancel,
-          exists (select from workspace_mounts m where m.id = l.mount_id and m.lease_id = l.id and m.stop_requested_at is not null
-                     and m.state in ('mounting', 'mounted', 'unmounting')) as unmount
+          case when l.run_id is null
+               then exists (select from workspace_mounts m where m.id = l.mount_id and m.lease_id = l.id and m.stop_requested_at is not null
+                               and m.state in ('mounting', 'mounted', 'unmounting'))
+               else exists (select from workspace_mounts m where m.workspace_id = r.workspace_id and m.lease_id = l.id and m.stop_requested_at is not null
+                               and m.state in ('mounting', 'mounted')) end as unmount
      from leases l left join runs r on r.id = l.run_id
     where l.id = any($lease_ids::uuid[]) and l.worker_id = $worker_id`,
 );
