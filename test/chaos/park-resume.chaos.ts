@@ -39,6 +39,14 @@ test.each(groups.map((group) => [group.join(", "), group] as const))("seeds %s",
   expect(await install.invariants()).toEqual([]);
 });
 
+/** Otherwise nothing was tested. */
+test("the runs were parked, and on both workers", async () => {
+  const [cuts] = await install.rows("select count(*)::int as parks, count(distinct worker_id)::int as workers from checkpoints");
+  process.stdout.write(`park/resume: ${survived} of ${seeds.length} seeds survived, ${cuts!["parks"]} parks\n`);
+  expect(cuts!["parks"]).toBeGreaterThanOrEqual(seeds.length / 2);
+  if (seeds.length >= 10) expect(cuts!["workers"]).toBe(2);
+});
+
 function seedsOf(text: string): number[] {
   return text.split(",").flatMap((part) => {
     const [from = 0, to = from] = part.split("-").map(Number);

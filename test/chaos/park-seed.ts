@@ -19,7 +19,7 @@ export async function playSeed(install: TwoWorkers, seed: number): Promise<void>
   const pick = <T>(from: readonly T[]): T => from[random(from.length)] as T;
   const steps: Step[] = Array.from({ length: 2 + random(2) }, () => ({
     wait: pick(["token", "token", "timer", "stream"]),
-    ms: 400 + random(1_500),
+    ms: 6_000 + random(8_000),
     heapKiB: 50 + random(2_000),
   }));
   const kills = steps.map((): { at: Point; target: Target } => ({ at: pick(points), target: pick(targets) }));
@@ -32,10 +32,29 @@ export async function playSeed(install: TwoWorkers, seed: number): Promise<void>
   const answering = answer(install, { runId, sessionId, random });
   const end = await install.untilRun(said, runId, ({ state }) => state === "finished", seedMs);
   await Promise.all([killing, answering]);
+  const [cuts] = await install.rows(
+    "select count(*)::int as parks, count(distinct worker_id)::int as workers from checkpoints where run_id = $1",
+    [runId],
+  );
+  process.stdout.write(
+    `park/resume: seed ${seed}: ${cuts!["parks"]} parks, made by ${cuts!["workers"]} workers, ${end["attempt_number"]} attempts\n`,
+  );
   expect(end, said).toMatchObject({ outcome: "succeeded", output: { steps: steps.length, problems: [] } });
 }
 
-/** Gives the program what it waits for, now and then a moment late, until it has ended. */
+/** Mostly once the run is parked, or after a while when something keeps it from that; now and then early, so that a park under way is called off. */
+async function late(install: TwoWorkers, runId: string, random: (max: number) => number): Promise<void> {
+  if (random(5) === 0) return pauseMs(random(2_500));
+  const deadline = Date.now() + 60_000;
+  while (Date.now() < deadline) {
+    const { state } = await install.runState(runId);
+    if (state === "waiting" || state === "finished") break;
+    await pauseMs(50);
+  }
+  await pauseMs(random(1_000));
+}
+
+/** Gives the program what it waits for until it has ended. */
 async function answer(
   install: TwoWorkers,
   { runId, sessionId, random }: { runId: string; sessionId: string; random: (max: number) => number },
@@ -46,7 +65,7 @@ async function answer(
     if (state === "finished") return;
     for (const id of await install.pendingTokens(runId)) {
       const [token] = await install.rows("select metadata from tokens where id = $1", [id]);
-      await pauseMs(random(2_500));
+      await late(install, runId, random);
       await install.call("POST", `/api/tokens/${id}/complete`, { data: { index: token!["metadata"].index, at: Date.now() } });
     }
     const [wait] = await install.rows(
@@ -58,7 +77,7 @@ async function answer(
       [sessionId],
     );
     if (wait !== undefined && newest!["sequence"] <= wait["after"]) {
-      await pauseMs(random(2_500));
+      await late(install, runId, random);
       sent = (newest!["sequence"] as number) + 1;
       const body = { data: { n: sent, at: Date.now() }, idempotency_key: `${sessionId}-${sent}` };
       await install.call("POST", `/api/sessions/${sessionId}/inputs/orders`, body);
