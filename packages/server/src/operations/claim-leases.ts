@@ -34,6 +34,8 @@ interface Waiting {
   /** Called once, with what the worker got. Taken out of the line before. */
   answer(leases: Lease[]): void;
   fail(error: unknown): void;
+  /** Its time was over, or its worker hung up, while it was out of the line. */
+  givenUp: boolean;
 }
 
 /** Everything one group's claims share. */
@@ -127,15 +129,25 @@ function enter(
       worker,
       request,
       open: openWorker(worker, request, restores),
+      givenUp: false,
       answer: (leases) => (end(), resolve(leases)),
       fail: (error) => (end(), reject(error)),
     };
-    const giveUp = () => line.waiting.delete(waiting) && waiting.answer([]);
+    const giveUp = () => {
+      waiting.givenUp = true;
+      if (line.waiting.delete(waiting)) waiting.answer([]);
+    };
     // One look at least, however little the worker wants to wait.
     const timer = setTimeout(giveUp, Math.max(request.wait_ms, leastWaitMs));
     signal.addEventListener("abort", giveUp);
     line.waiting.add(waiting);
   });
+}
+
+/** There was nothing for it after all: it waits on, unless it has stopped waiting meanwhile. */
+function putBack(line: Line, claim: Waiting): void {
+  if (claim.givenUp) claim.answer([]);
+  else line.waiting.add(claim);
 }
 
 /** Out of the line: from here on they are answered by whoever took them. */
@@ -203,7 +215,7 @@ async function serveRuns(context: EngineContext, line: Line, claim: Waiting, sha
     );
     if (granted.length === 0) {
       // Somebody else was faster; this claim waits on.
-      line.waiting.add(claim);
+      putBack(line, claim);
       return false;
     }
     claim.answer(granted);
@@ -220,7 +232,7 @@ async function serveMount(context: EngineContext, line: Line, claim: Waiting): P
     const worker = { workerId: claim.worker.workerId, epoch: claim.request.epoch, group: claim.worker.group };
     const granted = await grantMountLeases(context, worker, claim.open.free);
     if (granted.length === 0) {
-      line.waiting.add(claim);
+      putBack(line, claim);
       return false;
     }
     claim.answer(granted);
@@ -243,7 +255,7 @@ async function serveBuild(context: EngineContext, line: Line, claim: Waiting): P
       1,
     );
     if (granted.length === 0) {
-      line.waiting.add(claim);
+      putBack(line, claim);
       return false;
     }
     claim.answer(granted);
