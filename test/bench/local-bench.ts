@@ -15,6 +15,19 @@ export interface BenchInstall {
 
 export async function benchInstall(env: Record<string, string> = {}): Promise<BenchInstall> {
   const install = await LocalInstall.open(await installDirectory());
+  const close = async () => {
+    await install.down();
+    await install.remove();
+  };
+  try {
+    return { ...(await openBench(install, env)), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function openBench(install: LocalInstall, env: Record<string, string>): Promise<Omit<BenchInstall, "close">> {
   const up = await install.front(["up", "--detach", "--json"], { env });
   if (up.code !== 0) throw new TypeError(`up failed: ${up.stderr}`);
   const ready = JSON.parse(up.stdout) as Ready;
@@ -57,10 +70,6 @@ export async function benchInstall(env: Record<string, string> = {}): Promise<Be
         if (!["queued", "running", "waiting"].includes(run.status)) return run.status;
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
-    },
-    async close() {
-      await install.down();
-      await install.remove();
     },
   };
 }
