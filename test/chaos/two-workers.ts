@@ -179,8 +179,16 @@ export class TwoWorkers {
     return { sessionId: json.session.id, runId: json.run.id };
   }
 
+  /** Repeated when its connection was cut: tests cut all of them. */
   async rows<R extends object = Row>(text: string, values: unknown[] = []): Promise<R[]> {
-    return (await this.pool.query<R & pg.QueryResultRow>(text, values)).rows;
+    for (let left = 5; ; left -= 1) {
+      try {
+        return (await this.pool.query<R & pg.QueryResultRow>(text, values)).rows;
+      } catch (error) {
+        const isCut = error instanceof Error && /terminat|ECONNRESET|ECONNREFUSED/i.test(error.message);
+        if (!isCut || left === 0) throw error;
+      }
+    }
   }
 
   async runState(runId: string): Promise<Row> {
