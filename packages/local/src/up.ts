@@ -33,7 +33,7 @@ export async function up(options: UpOptions): Promise<void> {
   const present = await presentSupervisor(layout);
   if (present) return showPresent(layout, present, options);
 
-  await endInstall(layout);
+  await endInstall(layout, { machines: "leave" });
   await prepare(layout, options.progress);
   const install = await openInstall(layout, options.port);
   options.progress.step("Starting PostgreSQL, server and worker");

@@ -6,7 +6,8 @@
  *   wanted ── quiet for a while ──▶ making ──▶ ready ── take ──▶ (a machine's)
  *                                     └── failed: tried again after a pause
  *
- * Spares belong to one driver object. What a dead worker left in the directory is ended and removed at the first use.
+ * Spares belong to one driver object. What a dead worker left in the directory is ended and removed at the first use, or at the end when there was
+ * none: a worker that lives only for a moment leaves nothing either.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
@@ -77,6 +78,12 @@ export class Spares {
     this.closed.abort();
     await this.making;
     for (const clones of this.ready.values()) for (const clone of clones.splice(0)) await clone.undo.run();
+    await this.sweep();
+  }
+
+  private sweep(): Promise<void> {
+    this.swept ??= sweep(this.directory);
+    return this.swept;
   }
 
   /** Later calls push an earlier appointment back: spares are made when nothing else is going on. */
@@ -104,8 +111,7 @@ export class Spares {
   private async make(wish: SpareWish): Promise<void> {
     const { template, snapshotable } = wish;
     const { signal } = this.closed;
-    this.swept ??= sweep(this.directory);
-    await this.swept;
+    await this.sweep();
     const context = await this.openContext();
     const clone = await within({ ms: vmLimits.restoreMs, code: "restore_failed", what: "Making a spare machine", signal }, (bound) => {
       const id = `spare-${randomBytes(6).toString("hex")}`;
