@@ -53,6 +53,7 @@ async function main(): Promise<number> {
   const warming = worker.warm().then(() => writeReady(config, facts));
   const why = await Promise.race([asked, worker.refused.then((message) => `refused: ${message}`)]);
   await worker.drain(why);
+  await host.templates.close();
   await host.driver.close();
   room.stop();
   memory.stop();
@@ -94,7 +95,11 @@ async function openHost(config: Config, telemetry: Telemetry): Promise<WorkerHos
   const onFailed = (error: unknown) => telemetry("background.failed", { what: "spare machines", message: errorText(error) });
   return {
     spares: new SparePlan({ driver, count: (await driver.facts()).accelerator === "tcg" ? config.spares : 0, onFailed }),
-    client: new WorkerClient({ url: config.serverUrl, credential: credential.credential }),
+    client: new WorkerClient({
+      url: config.serverUrl,
+      credential: credential.credential,
+      onUnanswered: (call) => telemetry("control.unanswered", { ...call }),
+    }),
     driver,
     templates: await TemplateStore.open({
       directory: paths.templates,

@@ -7,6 +7,8 @@ export interface WorkerEvents {
   "worker.draining": { reason: string };
   "worker.stopped": { reason: string };
   "worker.refused": { message: string };
+  /** A call to the control plane is repeated without an answer. */
+  "control.unanswered": { path: string; attempts: number; reason: string };
   "lease.claimed": { leaseId: string; kind: string };
   "lease.lost": { leaseId: string; reason: string };
   "lease.finished": { leaseId: string; state: string; ms: number };
@@ -35,6 +37,7 @@ const levelOf: Partial<Record<keyof WorkerEvents, LogLevel>> = {
   "lease.lost": "warn",
   "worker.refused": "error",
   "background.failed": "warn",
+  "control.unanswered": "warn",
 };
 
 export type Telemetry = <K extends keyof WorkerEvents>(event: K, attributes: WorkerEvents[K]) => void;

@@ -54,6 +54,27 @@ describe("a call", () => {
     expect(await start()).toEqual({ kind: "ok", value: { state: "started" } });
   });
 
+  test("that stays without an answer is told", async () => {
+    const told: unknown[] = [];
+    const patient = new WorkerClient({
+      url: api.url,
+      credential: "hlmr_wk_test",
+      limits: { firstPauseMs: 1, pauseMaxMs: 1, attemptMs: 300 },
+      onUnanswered: (call) => told.push(call),
+    });
+    let left = 10;
+    api.fault = () => (left-- > 0 ? 500 : undefined);
+    api.routes.set("*", () => ({ body: { state: "started" } }));
+    const answer = await patient.call("attemptStarted", attempt, { id: attempt.attempt_id, deadline: within(5_000) });
+    patient.close();
+    expect(answer).toMatchObject({ kind: "ok" });
+    const path = "/runs/{id}/attempt-started";
+    expect(told).toEqual([
+      { path, attempts: 3, reason: expect.any(String) as string },
+      { path, attempts: 10, reason: expect.any(String) as string },
+    ]);
+  });
+
   test("is repeated when the server takes too long for one attempt", async () => {
     let hang = true;
     api.routes.set("*", async () => {

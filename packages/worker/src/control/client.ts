@@ -48,16 +48,32 @@ export const clientLimits: ClientLimits = {
   answerBytesMax: 160 * 1024 * 1024,
 };
 
+export interface UnansweredCall {
+  path: string;
+  attempts: number;
+  reason: string;
+}
+
+export interface WorkerClientOptions {
+  url: string;
+  credential: string;
+  limits?: Partial<ClientLimits>;
+  /** A call goes on without an answer: told at its third attempt and at every tenth. */
+  onUnanswered?: (call: UnansweredCall) => void;
+}
+
 export class WorkerClient {
   readonly exchanges = new HttpExchanges();
   private readonly baseUrl: string;
   private readonly limits: ClientLimits;
+  private readonly onUnanswered: (call: UnansweredCall) => void;
   private credential: string;
 
-  constructor(options: { url: string; credential: string; limits?: Partial<ClientLimits> }) {
+  constructor(options: WorkerClientOptions) {
     this.baseUrl = `${options.url.replace(/\/+$/, "")}/api/worker`;
     this.credential = options.credential;
     this.limits = { ...clientLimits, ...options.limits };
+    this.onUnanswered = options.onUnanswered ?? (() => {});
   }
 
   close(): void {
@@ -81,7 +97,7 @@ export class WorkerClient {
       signal: options.signal,
       answerBytesMax: this.limits.answerBytesMax,
     };
-    return this.untilAnswered(options, async (timeoutMs) => {
+    return this.untilAnswered(path, options, async (timeoutMs) => {
       const answer = await this.exchanges.send({ ...exchange, timeoutMs });
       const said = verdict(answer);
       if (said !== "ok") return said;
@@ -101,7 +117,7 @@ export class WorkerClient {
       signal: options.signal,
       answerBytesMax: this.limits.answerBytesMax,
     };
-    return this.untilAnswered(options, async (timeoutMs) => {
+    return this.untilAnswered(pathAndQuery.replace(/\?.*/, ""), options, async (timeoutMs) => {
       const message = await this.exchanges.open({ ...exchange, timeoutMs });
       const { statusCode: status = 0, headers } = message;
       if (status === 200) return { kind: "ok", value: message };
@@ -117,6 +133,7 @@ export class WorkerClient {
   }
 
   private async untilAnswered<T>(
+    path: string,
     options: CallOptions,
     attempt: (timeoutMs: number) => Promise<CallResult<T> | { retry: string; afterMs?: number }>,
   ): Promise<CallResult<T>> {
@@ -128,6 +145,7 @@ export class WorkerClient {
       const outcome = await attemptOnce(attempt, Math.min(options.attemptMs ?? this.limits.attemptMs, left));
       if ("kind" in outcome) return outcome;
       last = outcome.retry;
+      if (count === 2 || count % 10 === 9) this.onUnanswered({ path, attempts: count + 1, reason: last });
       // The first repeat comes nearly at once: a kept-alive connection that the server had closed is the usual reason.
       const wait = outcome.afterMs ?? jitter(count, { firstMs: this.limits.firstPauseMs, maxMs: this.limits.pauseMaxMs });
       await pause(Math.min(wait, Math.max(0, options.deadline() - performance.now())), options.signal);

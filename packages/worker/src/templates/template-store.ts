@@ -46,6 +46,8 @@ interface Entry {
 /** For which image it is; everything else is the driver's. */
 const imageFile = "image-ref";
 const buildLimitMs = 5 * 60_000;
+/** A lock whose holder lives is not waited for longer than that. */
+const abandonedLockMs = 1_000;
 
 export class TemplateStore {
   private readonly options: TemplateStoreOptions;
@@ -53,6 +55,7 @@ export class TemplateStore {
   private readonly entries = new Map<string, Entry>();
   private readonly building = new Map<string, Promise<void>>();
   private readonly gate = new Gate(1);
+  private readonly closing = new AbortController();
 
   private constructor(options: TemplateStoreOptions) {
     this.options = options;
@@ -100,6 +103,12 @@ export class TemplateStore {
     }
   }
 
+  /** Builds that are under way are given up; resolves when nothing of them is left. */
+  async close(): Promise<void> {
+    this.closing.abort(new DOMException("The worker stops", "AbortError"));
+    await Promise.allSettled(this.building.values());
+  }
+
   private hold(key: string, entry: Entry): HeldTemplate {
     entry.holders += 1;
     this.entries.delete(key);
@@ -124,10 +133,8 @@ export class TemplateStore {
 
   /** Goes on when whoever asked for it has gone: the next one will want it. */
   private build(key: string, spec: TemplateSpec, imageRef: string): Promise<void> {
-    const signal = AbortSignal.timeout(buildLimitMs);
-    const work = this.gate.run(() =>
-      withFileLock(join(this.options.directory, `${key}.lock`), signal, () => this.buildLocked(key, { spec, imageRef, signal })),
-    );
+    const signal = AbortSignal.any([AbortSignal.timeout(buildLimitMs), this.closing.signal]);
+    const work = this.gate.run(() => withFileLock(this.lockOf(key), signal, () => this.buildLocked(key, { spec, imageRef, signal })));
     this.building.set(
       key,
       work.finally(() => this.building.delete(key)),
@@ -143,7 +150,7 @@ export class TemplateStore {
     // Another process may have built it while this one waited for the lock.
     if (await this.adopt(key)) return;
     const partial = `${directory}.partial`;
-    await rm(partial, { recursive: true, force: true });
+    await this.clear(partial);
     await mkdir(partial, { mode: 0o711 });
     try {
       const made = await this.options.driver.createTemplate(what.spec, partial, what.signal);
@@ -191,17 +198,32 @@ export class TemplateStore {
     for (const name of await readdir(this.options.directory)) {
       if (name.includes(".")) {
         // Locks and half-built templates; a lock that is still held by a running process is taken again by it.
-        if (name.endsWith(".partial")) await this.removeAbandoned(join(this.options.directory, name));
+        if (name.endsWith(".partial")) await this.removeAbandoned(name.slice(0, -".partial".length));
         continue;
       }
       await this.adopt(name);
     }
   }
 
-  /** One that is being made by another process of this host is left alone. */
-  private async removeAbandoned(partial: string): Promise<void> {
-    const made = await stat(partial).catch(() => undefined);
-    if (made !== undefined && Date.now() - made.mtimeMs > buildLimitMs) await rm(partial, { recursive: true, force: true });
+  /** What a process that died left of a build, its monitor included. One that another process of this host is making holds its lock, and is left alone. */
+  private async removeAbandoned(key: string): Promise<void> {
+    try {
+      await withFileLock(this.lockOf(key), AbortSignal.timeout(abandonedLockMs), () =>
+        this.clear(join(this.options.directory, `${key}.partial`)),
+      );
+    } catch (error) {
+      if ((error as Error).name !== "TimeoutError") throw error;
+    }
+  }
+
+  private async clear(partial: string): Promise<void> {
+    const { driver } = this.options;
+    for (const leftover of await driver.findLeftovers(partial)) await driver.endLeftover(leftover);
+    await rm(partial, { recursive: true, force: true });
+  }
+
+  private lockOf(key: string): string {
+    return join(this.options.directory, `${key}.lock`);
   }
 }
 

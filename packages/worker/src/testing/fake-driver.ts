@@ -137,8 +137,8 @@ export class FakeDriver implements VmDriver {
     return text === undefined ? undefined : { ...(JSON.parse(text) as Template), directory };
   }
 
-  async findLeftovers(): Promise<Leftover[]> {
-    return this.leftovers;
+  async findLeftovers(directory: string): Promise<Leftover[]> {
+    return this.leftovers.filter((one) => one.directory === directory || one.directory.startsWith(`${directory}/`));
   }
 
   async endLeftover(leftover: Leftover): Promise<void> {

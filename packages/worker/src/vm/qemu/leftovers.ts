@@ -9,7 +9,7 @@ import { handleName } from "./start-machine.ts";
 import { findMonitor, type ProcessIdentity, readStartTime } from "./monitor-process.ts";
 import { monitorLogName } from "./launch.ts";
 
-/** Monitors whose directory lies below this one, however deep. */
+/** Monitors whose directory is this one or lies below it, however deep. */
 export async function findLeftovers(directory: string): Promise<Leftover[]> {
   const root = await realpath(directory).catch(() => undefined);
   if (root === undefined) return [];
@@ -26,7 +26,8 @@ async function examine(pid: number, root: string): Promise<Leftover | undefined>
   // A process that ends meanwhile, or that this user may not look at, is none of ours.
   const [cwd, executable] = await Promise.all([readlink(`/proc/${pid}/cwd`), readlink(`/proc/${pid}/exe`)]).catch(() => ["", ""]);
   const place = cwd?.replace(/ \(deleted\)$/, "") ?? "";
-  if (!place.startsWith(root + sep) || !basename(executable ?? "").startsWith("qemu-system")) return undefined;
+  const below = place === root || place.startsWith(root + sep);
+  if (!below || !basename(executable ?? "").startsWith("qemu-system")) return undefined;
   const startTime = await readStartTime(pid);
   if (startTime === undefined) return undefined;
   return { pid, pidStartTime: startTime, directory: place, handle: await readHandle(place, { pid, startTime }) };
