@@ -1,5 +1,13 @@
 import { defineConfig } from "vitest/config";
 
+/** Real guests for minutes: only when they are asked for (`node scripts/test.ts long`), because everything else has to fit into CI's 25 minutes. */
+const long = [
+  "packages/worker/src/images/image-build.vm.test.ts",
+  "packages/worker/src/run/run.vm.test.ts",
+  "test/e2e/park-resume.e2e.ts",
+  "test/e2e/console-live.e2e.ts",
+];
+
 /** The kinds of tests (house §6). `unit` needs nothing; `database` and `contract` need PostgreSQL; `e2e` needs real guests. */
 export default defineConfig({
   test: {
@@ -33,6 +41,7 @@ export default defineConfig({
         test: {
           name: "vm",
           include: ["packages/*/src/**/*.vm.test.ts"],
+          exclude: [...long, "**/node_modules/**"],
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 300_000,
@@ -42,11 +51,23 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.e2e.ts"],
+          exclude: long,
           globalSetup: ["test/services/global-setup.ts", "test/e2e/global-setup.ts"],
           fileParallelism: false,
           // Guests at once, where a file says that its tests may overlap.
           maxConcurrency: 3,
           testTimeout: 180_000,
+          hookTimeout: 300_000,
+        },
+      },
+      {
+        test: {
+          name: "long",
+          include: long,
+          globalSetup: ["test/services/global-setup.ts", "test/e2e/global-setup.ts"],
+          fileParallelism: false,
+          maxConcurrency: 3,
+          testTimeout: 300_000,
           hookTimeout: 300_000,
         },
       },

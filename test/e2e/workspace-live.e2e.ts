@@ -156,8 +156,9 @@ describe("a terminal", () => {
       .then((handle) => handle.resize(120, 40));
     screen.type("\nstty size\n");
     await screen.shows("40 120");
-    screen.type("sleep 600\n");
-    await screen.shows("sleep 600");
+    // Said by the program itself, which then is the one that the terminal interrupts.
+    screen.type("sh -c 'echo sleeping-$((1 + 1)); exec sleep 600'\n");
+    await screen.shows("sleeping-2");
     screen.type("\u0003");
     screen.type("echo after-$((40 + 2))\n");
     await screen.shows("after-42");
