@@ -12,6 +12,7 @@ import { type SharedInstall, sharedInstall } from "./shared-install.ts";
 let install: SharedInstall;
 let workspace: WorkspaceHandle;
 const waitMs = 120_000;
+const screenMs = 30_000;
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
 
 beforeAll(async () => {
@@ -132,12 +133,13 @@ class Screen {
     this.socket.send(Buffer.from(keys));
   }
 
-  shows(what: string | RegExp): Promise<unknown> {
-    return until(
-      `the screen shows ${what}`,
-      () => Promise.resolve(typeof what === "string" ? this.seen.includes(what) : what.test(this.seen)),
-      waitMs,
-    );
+  async shows(what: string | RegExp): Promise<void> {
+    const found = () => (typeof what === "string" ? this.seen.includes(what) : what.test(this.seen));
+    try {
+      await until(`the screen shows ${what}`, found, screenMs);
+    } catch (cause) {
+      throw new Error(`The screen does not show ${what}, but: ${JSON.stringify(this.seen.slice(-1_000))}`, { cause });
+    }
   }
 }
 
@@ -145,11 +147,13 @@ describe("a terminal", () => {
   test("runs a full-screen program, takes another size, Ctrl-C, a broken connection, and ends with its shell's exit code", async () => {
     const pty = await workspace.pty.create({ cols: 100, rows: 30 });
     const screen = await Screen.open(pty.id);
-    screen.type("stty size; top -d 1\n");
+    screen.type("stty size; top -d 1; echo top-ended-$((1 + 1))\n");
     await screen.shows("30 100");
     // top takes the whole screen and draws its header.
     await screen.shows(/Tasks:.*total/);
     screen.type("q");
+    // At its end top throws away what was typed ahead.
+    await screen.shows("top-ended-2");
     await install.client.workspaces
       .open(workspace.id)
       .pty.retrieve(pty.id)
