@@ -33,7 +33,11 @@ const queuedBytesMax = 1024 * 1024;
 
 export async function attachTerminal(socket: WebSocket, options: TerminalSocket): Promise<void> {
   const { context, address, onFault } = options;
+  // What is typed at once stays in the socket until there is somebody to take it.
+  socket.pause();
   const pty = await readExec(context, address);
+  // It flows again after this turn of the event loop: by then somebody listens.
+  socket.resume();
   if (isRefusal(pty)) return socket.close(1008, pty.message.slice(0, 120));
   const say = (message: object) => socket.readyState === socket.OPEN && socket.send(JSON.stringify(message));
   const length = pty.lengths.output ?? 0;
