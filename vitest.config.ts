@@ -3,7 +3,6 @@ import { defineConfig } from "vitest/config";
 /** Real guests for minutes: only when they are asked for (`node scripts/test.ts long`), because everything else has to fit into CI's 25 minutes. */
 const long = [
   "packages/worker/src/images/image-build.vm.test.ts",
-  "packages/worker/src/run/run.vm.test.ts",
   "test/e2e/park-resume.e2e.ts",
   "test/e2e/console-live.e2e.ts",
 ];

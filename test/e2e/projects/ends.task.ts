@@ -4,8 +4,6 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { type PayloadSchema, sandbox, task } from "@helmr/sdk";
 
 const box = sandbox("ends");
-// As large as the machine of examples/package-audit, so that one template does for both.
-const tight = sandbox("ends-tight").resources({ cpu: 1, memory: "1Gi" });
 const small = sandbox("ends-small").resources({ disk: "64Mi" });
 
 function anything<T>(): PayloadSchema<T> {
@@ -57,15 +55,6 @@ export const signalsItself = task({
   run: () => {
     process.kill(process.pid, "SIGKILL");
     return new Promise<void>(() => setInterval(() => {}, 1_000));
-  },
-});
-
-export const eats = task({
-  id: "eats",
-  sandbox: tight,
-  run() {
-    const kept: Buffer[] = [];
-    for (;;) kept.push(Buffer.alloc(64 * 1024 * 1024, 1));
   },
 });
 
