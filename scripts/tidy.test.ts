@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { missing, tidy } from "./tidy.ts";
+import { missing, pages, tidy } from "./tidy.ts";
 
 const messages = (path: string, text: string) => tidy([{ path, text }]).map((finding) => finding.message);
 
@@ -40,5 +40,29 @@ describe("missing()", () => {
     expect(missing(["packages/server/src/operations/start-session.ts", "packages/server/src/operations/start-session.pg.test.ts"])).toEqual(
       [],
     );
+  });
+});
+
+describe("pages()", () => {
+  const of = (text: string) =>
+    pages([{ path: "docs/guides/x.md", text }], ["docs/guides/y.md", "packages/server/src/http/sse.ts"]).map((finding) => finding.message);
+
+  it.each([
+    ["see `http/see.ts`", "there is no http/see.ts"],
+    ["see [y](z.md)", "there is no z.md"],
+    ["see [y](../../packages/servers)", "there is no ../../packages/servers"],
+  ])("reports %s", (text, message) => {
+    expect(of(text)).toEqual([message]);
+  });
+
+  it.each([
+    "`http/sse.ts`",
+    "`sse.ts`",
+    "[y](y.md#part)",
+    "[code](../../packages/server/src)",
+    "`server/src/http/NNNN_what.ts`",
+    "[web](https://x.org/a)",
+  ])("accepts %s", (text) => {
+    expect(of(text)).toEqual([]);
   });
 });

@@ -203,6 +203,36 @@ export function missing(paths: readonly string[]): Finding[] {
     .map((path) => ({ path, line: 1, message: `an operation has a database test beside it: ${basename(path, ".ts")}.pg.test.ts` }));
 }
 
+/**
+ * Prose that names a file names one that exists: a path in backticks is a path from the root, from the page, or the end of a file's path, and a link
+ * leads somewhere. `{a,b}` and placeholders in capitals are left alone.
+ */
+export function pages(prose: readonly Source[], paths: readonly string[]): Finding[] {
+  const known = new Set(paths);
+  const folders = new Set(paths.flatMap((path) => parents(path)));
+  return prose.flatMap(({ path, text }) =>
+    text.split("\n").flatMap((line, index) => {
+      const from = (target: string) => posix.normalize(posix.join(posix.dirname(path), target)).replace(/\/$/, "");
+      const exists = (target: string) => known.has(target) || folders.has(target);
+      const files = [...line.matchAll(/`((?:[\w.-]+\/)+[\w.-]+\.(?:tsx?|sql|md))`/g)]
+        .map(([, target = ""]) => target)
+        .filter(
+          (target) =>
+            !/[A-Z]{4}/.test(target) && !exists(from(target)) && !paths.some((known) => known === target || known.endsWith(`/${target}`)),
+        );
+      const links = [...line.matchAll(/\]\(([^)\s#:]+)(?:#[^)]*)?\)/g)]
+        .map(([, target = ""]) => target)
+        .filter((target) => !exists(from(target)));
+      return [...files, ...links].map((target) => ({ path, line: index + 1, message: `there is no ${target}` }));
+    }),
+  );
+}
+
+function parents(path: string): string[] {
+  const parts = path.split("/");
+  return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join("/"));
+}
+
 /** Operation files without a test of their own name, each with the reason. */
 const operationsTestedElsewhere = new Set<string>([
   // The life of a mount and of what runs in it is one story each.
@@ -247,20 +277,24 @@ const operationsTestedElsewhere = new Set<string>([
   "wait-outcome", // answer-program-call
 ]);
 
-function readSources(): Source[] {
-  const listed = execFileSync("git", ["ls-files", "-co", "--exclude-standard", "packages", "test", "scripts", "images", "examples"], {
-    cwd: repository,
-    encoding: "utf8",
-  });
-  return listed
-    .split("\n")
-    .filter((path) => /\.(ts|tsx|sql|c|h)$/.test(path) && !/\/(fixtures|golden|dist)\//.test(path) && existsSync(join(repository, path)))
-    .map((path) => ({ path, text: readFileSync(join(repository, path), "utf8") }));
+function listFiles(): string[] {
+  const listed = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: repository, encoding: "utf8" });
+  return listed.split("\n").filter((path) => path !== "" && existsSync(join(repository, path)));
+}
+
+const read = (path: string): Source => ({ path, text: readFileSync(join(repository, path), "utf8") });
+
+function isSource(path: string): boolean {
+  return (
+    /^(packages|test|scripts|images|examples)\//.test(path) && /\.(ts|tsx|sql|c|h)$/.test(path) && !/\/(fixtures|golden|dist)\//.test(path)
+  );
 }
 
 if (process.argv[1] && relative(repository, process.argv[1]) === "scripts/tidy.ts") {
-  const sources = readSources();
-  const findings = [...tidy(sources), ...missing(sources.map((source) => source.path))];
+  const paths = listFiles();
+  const sources = paths.filter(isSource).map(read);
+  const prose = paths.filter((path) => path.endsWith(".md") && !path.includes("/golden/")).map(read);
+  const findings = [...tidy(sources), ...missing(sources.map((source) => source.path)), ...pages(prose, paths)];
   for (const { path, line, message } of findings) process.stdout.write(`${path}:${line} ${message}\n`);
   process.stdout.write(findings.length === 0 ? `${sources.length} files are tidy\n` : `${findings.length} findings\n`);
   process.exitCode = findings.length === 0 ? 0 : 1;
