@@ -49,8 +49,10 @@ export class ChunkDevice implements BlockDevice {
     const first = Math.floor(offset / chunkBytes);
     const last = Math.floor((offset + Math.max(length, 1) - 1) / chunkBytes);
     if (first === last) {
-      const chunk = await this.chunk(first);
       const from = offset - first * chunkBytes;
+      const position = chunkPosition(this.manifest, first);
+      if (position < 0) return Buffer.alloc(length);
+      const chunk = this.cache.get(this.cacheKey(position)) ?? (await this.chunks(first, first)).get(first);
       return chunk === undefined ? Buffer.alloc(length) : chunk.subarray(from, from + length);
     }
     const out = Buffer.alloc(length);
@@ -64,6 +66,11 @@ export class ChunkDevice implements BlockDevice {
     return out;
   }
 
+  /** What will be read next is fetched now, neighbours together. */
+  async warm(indexes: readonly number[]): Promise<void> {
+    await this.gather(indexes);
+  }
+
   /** The id of the chunk at an index, as text; undefined: zeros. */
   chunkName(index: number): string | undefined {
     const position = chunkPosition(this.manifest, index);
@@ -75,15 +82,15 @@ export class ChunkDevice implements BlockDevice {
     return Buffer.from(ids.buffer, ids.byteOffset + position * chunkIdBytes, chunkIdBytes).toString("latin1");
   }
 
-  private async chunk(index: number): Promise<Buffer | undefined> {
-    return (await this.chunks(index, index)).get(index);
+  private chunks(first: number, last: number): Promise<Map<number, Buffer>> {
+    return this.gather(Array.from({ length: last - first + 1 }, (_, at) => first + at));
   }
 
-  /** Those of the range that are not zero. */
-  private async chunks(first: number, last: number): Promise<Map<number, Buffer>> {
+  /** Those that are not zero. */
+  private async gather(indexes: readonly number[]): Promise<Map<number, Buffer>> {
     const held = new Map<number, Buffer>();
     const wanted: number[] = [];
-    for (let index = first; index <= last; index += 1) {
+    for (const index of indexes) {
       const position = chunkPosition(this.manifest, index);
       if (position < 0) continue;
       const cached = this.cache.get(this.cacheKey(position));

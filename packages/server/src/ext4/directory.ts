@@ -15,6 +15,7 @@ export interface DirectoryEntry {
 }
 
 export const directoryEntriesMax = 2_000_000;
+const blocksAtOnce = 16;
 const kinds: Record<number, FileKind> = { 1: "file", 2: "directory", 7: "symlink" };
 
 /** Sorted by name. */
@@ -27,9 +28,13 @@ export async function readDirectory(volume: Volume, inode: Inode, budget: WorkBu
     parseBlock(inlineRest(inode), volume, found);
   } else {
     const { blockBytes } = volume.fs;
-    for (let start = 0; start < inode.sizeBytes; start += blockBytes) {
-      budget.spend();
-      parseBlock(await readBytes(volume, inode, { start, length: blockBytes }, budget), volume, found);
+    const length = blocksAtOnce * blockBytes;
+    for (let start = 0; start < inode.sizeBytes; start += length) {
+      const bytes = await readBytes(volume, inode, { start, length }, budget);
+      for (let at = 0; at < bytes.length; at += blockBytes) {
+        budget.spend();
+        parseBlock(bytes.subarray(at, at + blockBytes), volume, found);
+      }
     }
   }
   return found.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));

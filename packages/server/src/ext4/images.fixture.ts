@@ -27,15 +27,29 @@ export function makeImage(
     truncateSync(image, sizeBytes);
     const from = directory === undefined ? [] : ["-d", directory];
     execFileSync("mke2fs", ["-q", "-F", "-t", "ext4", ...options, ...from, image], { stdio: ["ignore", "ignore", "pipe"] });
-    if (debugfs.length > 0) {
-      const commands = join(place, "commands");
-      writeFileSync(commands, `${debugfs.join("\n")}\n`);
-      execFileSync("debugfs", ["-w", "-f", commands, image], { stdio: ["ignore", "ignore", "pipe"] });
-    }
+    if (debugfs.length > 0) runDebugfs(place, debugfs);
     return readFileSync(image);
   } finally {
     rmSync(place, { recursive: true, force: true });
   }
+}
+
+/** The same file system some commands later. Two of `makeImage` share no inode: checksums are seeded by each one's own id. */
+export function changedImage(bytes: Buffer, debugfs: readonly string[]): Buffer {
+  const place = mkdtempSync(join(tmpdir(), "helmr-test-ext4-"));
+  try {
+    writeFileSync(join(place, "image"), bytes);
+    runDebugfs(place, debugfs);
+    return readFileSync(join(place, "image"));
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
+}
+
+function runDebugfs(place: string, lines: readonly string[]): void {
+  const commands = join(place, "commands");
+  writeFileSync(commands, `${lines.join("\n")}\n`);
+  execFileSync("debugfs", ["-w", "-f", commands, join(place, "image")], { stdio: ["ignore", "ignore", "pipe"] });
 }
 
 export function bufferDevice(bytes: Buffer): BlockDevice {

@@ -24,8 +24,9 @@ import type {
   TreeProblem,
   TreeProblemCode,
 } from "./file-requests.ts";
+import type { DiffSide } from "./same-inodes.ts";
 import { diffTexts } from "./text-diff.ts";
-import { type DiffSide, diffTrees } from "./tree-diff.ts";
+import { diffTrees } from "./tree-diff.ts";
 
 const port = required(parentPort, "file-thread.ts runs as a worker thread only");
 const chunks = new BoundedCache<Buffer>(fileLimits.chunkCacheBytes);

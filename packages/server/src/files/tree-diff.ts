@@ -3,19 +3,13 @@
  * same in both, or whose bytes are, is unchanged with all it holds (every write changes the times in it), and nothing more of it is read. Only the rest is
  * compared: kind, size, permission bits, link target, and contents, again by chunks before bytes. Times alone are no change.
  */
-import type { ChunkDevice } from "../chunks/chunk-device.ts";
 import { Ext4Error, WorkBudget } from "../ext4/block-device.ts";
 import type { DirectoryEntry } from "../ext4/directory.ts";
 import { readBytes, runs } from "../ext4/file-bytes.ts";
 import { type Inode, inlineData, readInode } from "../ext4/inode.ts";
-import { inodeTableAt } from "../ext4/superblock.ts";
-import type { Ext4Tree, TreeEntry } from "../ext4/tree.ts";
+import type { TreeEntry } from "../ext4/tree.ts";
 import { fileLimits } from "./file-limits.ts";
-
-export interface DiffSide {
-  device: ChunkDevice;
-  tree: Ext4Tree;
-}
+import { type DiffSide, SameInodes } from "./same-inodes.ts";
 
 export interface TreeChange {
   path: string;
@@ -62,12 +56,12 @@ class TreeDiff {
   private readonly to: DiffSide | undefined;
   private readonly budget = new WorkBudget(fileLimits.diffEntriesMax);
   private compareLeft: number = fileLimits.diffCompareBytesMax;
-  private readonly tables = new Map<number, { from: number; to: number } | undefined>();
-  private readonly sameChunks = new Map<number, boolean>();
+  private readonly inodes: SameInodes | undefined;
 
   constructor(from: DiffSide | undefined, to: DiffSide | undefined) {
     this.from = from;
     this.to = to;
+    this.inodes = SameInodes.of(from, to, this.budget);
   }
 
   async *changes(path: string, after: string | undefined): AsyncGenerator<TreeChange> {
@@ -112,26 +106,19 @@ class TreeDiff {
       const skipped = skipAt(pair.skip, name);
       if (skipped === "whole") continue;
       this.budget.spend();
-      // Nearly all of a tree: an entry of the same inode, which is no directory and has not changed. Nothing is awaited for it when its chunk is known.
-      if (
-        a !== undefined &&
-        b !== undefined &&
-        a.inode === b.inode &&
-        a.kind !== undefined &&
-        a.kind === b.kind &&
-        a.kind !== "directory"
-      ) {
-        const same = this.knownUnchanged(a.inode) ?? (await this.unchanged(a.inode, b.inode));
-        if (same) continue;
-      }
+      // Nearly all of a tree: an entry of the same inode that has not changed. Nothing is awaited for it once its chunk was compared.
+      const same = a !== undefined && a.inode === b?.inode && (this.inodes?.known(a.inode) ?? (await this.unchanged(a.inode, b.inode)));
+      if (same && a.kind !== undefined && a.kind === b?.kind && a.kind !== "directory") continue;
+      const inode = a && (await this.inode(this.from, a.inode));
       const child: Pair = {
         segments: [...segments, name],
-        from: a && (await this.inode(this.from, a.inode)),
-        to: b && (await this.inode(this.to, b.inode)),
+        from: inode,
+        to: same ? inode : b && (await this.inode(this.to, b.inode)),
         skip: skipped?.rest,
         above: inside,
       };
-      if (skipped === undefined) yield* this.at(child);
+      if (same) yield* this.below(child);
+      else if (skipped === undefined) yield* this.at(child);
       else yield* this.below(child);
     }
   }
@@ -164,43 +151,9 @@ class TreeDiff {
     return same ? undefined : { path, change: "changed", before, after };
   }
 
-  /** Of one inode number, when the chunks of both tables were compared already. */
-  private knownUnchanged(number: number): boolean | undefined {
-    const at = this.inodeChunk(number);
-    return at === undefined ? undefined : this.sameChunks.get(at) || undefined;
-  }
-
-  /** Index of the chunk that holds the inode, when it lies at the same place of both devices and that is known. */
-  private inodeChunk(number: number): number | undefined {
-    const fs = this.from?.tree.volume.fs;
-    if (fs === undefined) return undefined;
-    const tables = this.tables.get(Math.floor((number - 1) / fs.inodesPerGroup));
-    if (tables === undefined || tables.from !== tables.to) return undefined;
-    const offset = tables.from + ((number - 1) % fs.inodesPerGroup) * fs.inodeBytes;
-    return Math.floor(offset / (this.from as DiffSide).device.manifest.chunkBytes);
-  }
-
   /** The inode of both trees is the same, byte by byte. */
   private async unchanged(a: number, b: number): Promise<boolean> {
-    const { from, to } = this;
-    if (from === undefined || to === undefined || a !== b || !sameGeometry(from, to)) return false;
-    const group = Math.floor((a - 1) / from.tree.volume.fs.inodesPerGroup);
-    if (!this.tables.has(group)) {
-      const [left, right] = [from.tree.volume, to.tree.volume];
-      this.tables.set(group, {
-        from: await inodeTableAt(left.device, left.fs, group),
-        to: await inodeTableAt(right.device, right.fs, group),
-      });
-    }
-    // Where a journal has the last word, chunks say nothing.
-    const chunk = from.tree.replayed || to.tree.replayed ? undefined : this.inodeChunk(a);
-    if (chunk !== undefined) {
-      const known = this.sameChunks.get(chunk) ?? from.device.chunkName(chunk) === to.device.chunkName(chunk);
-      this.sameChunks.set(chunk, known);
-      if (known) return true;
-    }
-    const [left, right] = [await readInode(from.tree.volume, a, this.budget), await readInode(to.tree.volume, b, this.budget)];
-    return left.raw.equals(right.raw);
+    return a === b && this.inodes !== undefined && (this.inodes.known(a) ?? this.inodes.same(a));
   }
 
   private async sameContent(a: Inode, b: Inode): Promise<boolean> {
@@ -252,15 +205,6 @@ class TreeDiff {
     }
     return true;
   }
-}
-
-function sameGeometry(from: DiffSide, to: DiffSide): boolean {
-  const [a, b] = [from.tree.volume.fs, to.tree.volume.fs];
-  return (
-    a.inodesPerGroup === b.inodesPerGroup &&
-    a.inodeBytes === b.inodeBytes &&
-    from.device.manifest.chunkBytes === to.device.manifest.chunkBytes
-  );
 }
 
 function placeOf(run: { start: number; run: { physical: number | undefined } }, at: number, blockBytes: number): number | undefined {

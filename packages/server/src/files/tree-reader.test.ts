@@ -10,7 +10,7 @@ import { openFileStore } from "../blobs/fs.ts";
 import type { BlobStore } from "../blobs/port.ts";
 import { signedGrants } from "../blobs/signed-grants.ts";
 import { DeviceStore } from "../chunks/sealed-store.fixture.ts";
-import { makeImage } from "../ext4/images.fixture.ts";
+import { changedImage, makeImage } from "../ext4/images.fixture.ts";
 import { generateKeyRing } from "../key-ring.ts";
 import { openKeys } from "../secrets.ts";
 import type { StoredTree } from "./file-requests.ts";
@@ -114,24 +114,28 @@ describe("a stored tree", () => {
 });
 
 describe("two versions", () => {
-  test("differ by what debugfs changed, and by nothing else", async () => {
+  test.each([
+    [65_536, 65_536],
+    [4_096, 4_096],
+    [1_048_576, 1_048_576],
+    [4_096, 65_536],
+  ])("in chunks of %i and %i bytes differ by what debugfs changed, and by nothing else", async (oldChunks, newChunks) => {
     const fresh = join(place, "fresh.txt");
     writeFileSync(fresh, "# one\n2\nthree\n");
     const before = makeImage(source, { sizeBytes: 32 * 1024 * 1024 });
-    const after = makeImage(source, {
-      sizeBytes: 32 * 1024 * 1024,
-      debugfs: [
-        "rm README.md",
-        `write ${fresh} README.md`,
-        "rm src/gone.txt",
-        "mkdir src/new",
-        `write ${fresh} src/new/file`,
-        "symlink src/link README.md",
-        "set_inode_field src/deep/n5 mode 0100755",
-        "set_inode_field src/deep/n6 mtime 20200101000000",
-      ],
-    });
-    const [from, to] = [stored(await devices.store(before)), stored(await devices.store(after))];
+    const after = changedImage(before, [
+      "rm README.md",
+      `write ${fresh} README.md`,
+      "rm src/gone.txt",
+      "mkdir src/new",
+      `write ${fresh} src/new/file`,
+      "symlink src/link README.md",
+      "set_inode_field src/deep/n5 mode 0100755",
+      "set_inode_field src/deep/n6 mtime 20200101000000",
+    ]);
+    const own = new DeviceStore({ blobs, keys, orgId });
+    const from = stored(await own.store(before, { chunkBytes: oldChunks }));
+    const to = stored(await own.store(after, { chunkBytes: newChunks }));
     const ask = reader();
     const diff = await ask.ask("diff", { from, to, path: ".", after: undefined, limit: 100 });
     if (isTreeProblem(diff)) throw new Error(diff.message);
@@ -167,6 +171,31 @@ describe("two versions", () => {
     expect(await ask.ask("textDiff", { from, to, path: "src/deep/big.bin" })).toMatchObject({ format: "too_large" });
     expect(await ask.ask("textDiff", { from, to, path: "src" })).toMatchObject({ problem: "not_regular" });
     expect(await ask.ask("textDiff", { from, to, path: "none" })).toMatchObject({ problem: "not_found" });
+  });
+
+  test("cost what differs: of chunks that both share, those of directories alone are read", async () => {
+    const wide = join(place, "wide");
+    for (let folder = 0; folder < 20; folder += 1) {
+      mkdirSync(join(wide, `d${folder}`), { recursive: true });
+      for (let file = 0; file < 100; file += 1) writeFileSync(join(wide, `d${folder}/f${file}`), `${folder} ${file}`.repeat(500));
+    }
+    const fresh = join(place, "other.txt");
+    writeFileSync(fresh, "other");
+    const before = makeImage(wide, { sizeBytes: 32 * 1024 * 1024, options: ["-b", "4096", "-i", "8192"] });
+    const after = changedImage(before, ["rm d7/f7", `write ${fresh} d7/f7`]);
+    const own = new DeviceStore({ blobs, keys, orgId });
+    const [from, to] = [stored(await own.store(before, { chunkBytes: 4_096 })), stored(await own.store(after, { chunkBytes: 4_096 }))];
+    let fetched = 0;
+    const counted: TreeReaderOptions["blobs"] = {
+      get: (key, range) => {
+        if (range?.endExclusive !== undefined) fetched += range.endExclusive - range.start;
+        return blobs.get(key, range);
+      },
+    };
+    const diff = await reader({ blobs: counted }).ask("diff", { from, to, path: ".", after: undefined, limit: 100 });
+    expect(diff).toMatchObject({ changes: [{ path: "d7/f7", change: "changed" }], more: false });
+    // The directories and the one chunk of inodes that differs; all inodes would be 75 KB, the files themselves 4 MB.
+    expect(fetched).toBeLessThan(30_000);
   });
 
   test("everything is added to the empty tree", async () => {
