@@ -37,7 +37,7 @@ const serverMay: Record<string, readonly string[]> = {
   main: ["http", "reconcilers", "operations", "store", "domain", "dispatch", "blobs", "mail", "files"],
   http: ["operations", "domain"],
   reconcilers: ["operations", "store", "domain", "dispatch", "blobs"],
-  operations: ["store", "domain", "dispatch", "blobs", "mail", "files"],
+  operations: ["store", "domain", "dispatch", "blobs", "mail", "files", "chunks"],
   store: ["domain"],
   dispatch: ["store", "domain"],
   blobs: [],

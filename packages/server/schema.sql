@@ -39,6 +39,7 @@ create table artifacts (
   digest             text not null,
   length_bytes       bigint not null,
   stored_bytes       bigint not null,
+  sealed_with        text[],
   unreferenced_since timestamp with time zone,
   deleted_at         timestamp with time zone,
   purged_at          timestamp with time zone,

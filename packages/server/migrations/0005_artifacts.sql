@@ -22,6 +22,8 @@ create table artifacts (
   digest         text not null,                 -- digest of the manifest's plain form: equal content in one organization gives an equal digest
   length_bytes   bigint not null,               -- logical length of the device
   stored_bytes   bigint not null,               -- bytes this artifact added to the store
+  -- Ids of the content keys that its manifest and its chunks are sealed with, once the rotation of content keys has looked (operations/rotate-content.ts).
+  sealed_with    text[],
   -- Collection (docs/architecture/storage.md): since when nothing refers to it; when it was given up (state deleted); when its objects were gone.
   unreferenced_since timestamptz,
   deleted_at     timestamptz,

@@ -20,7 +20,7 @@ export const artifactReferences = [
 ] as const;
 
 /** With a limit each question is one look into an index; an `exists` among others could be answered by reading the whole table. */
-const isReferred = (id: string) =>
+export const isReferred = (id: string) =>
   artifactReferences.map(([table, column]) => `(select 1 from ${table} x where x.${column} = ${id} limit 1) is not null`).join(" or ");
 
 interface Marked {

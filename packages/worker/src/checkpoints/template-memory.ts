@@ -1,6 +1,6 @@
 /**
- * The memory that a machine began with, as an artifact of its tenant: what the differences of its checkpoints are against. It is stored once per organization
- * and template of this host, at the first park; a machine that was restored here from another host's checkpoint goes on with that one.
+ * The memory that a machine began with, as an artifact of its tenant: what the differences of its checkpoints are against. It is stored once per organization,
+ * content key and template of this host, at the first park; a machine that was restored here from another host's checkpoint goes on with that one.
  *
  *   unknown ──stored──▶ pending (this process only) ──confirmed by a park──▶ known (written beside the template)
  *      ▲                                                                       │
@@ -37,7 +37,8 @@ const memoryName = "memory";
 export function memoryOfTemplate(artifacts: ArtifactStore, template: Template): TemplateMemory {
   const path = join(template.directory, memoryName);
   let pending: Stored | undefined;
-  const record = (access: Access) => join(template.directory, `stored-${access.keys.orgId}.json`);
+  // By key: when the content key was rotated, the memory is stored again under the new one.
+  const record = ({ keys }: Access) => join(template.directory, `stored-${keys.orgId}-${keys.current}.json`);
   return {
     path,
     async artifact(access) {
@@ -68,8 +69,10 @@ export function memoryOfBase(artifacts: ArtifactStore, base: Base, ref: Artifact
   return {
     path: base.path,
     async artifact(access) {
-      const known = again ?? described(ref, await base.manifest(), access.keys.orgId);
-      if (!isGivenUp && (await isThere(known, access))) return known;
+      const manifest = await base.manifest();
+      const known = again ?? described(ref, manifest, access.keys.orgId);
+      const isCurrent = again !== undefined || manifest.packs.every((pack) => pack.keyId === access.keys.current);
+      if (!isGivenUp && isCurrent && (await isThere(known, access))) return known;
       isGivenUp = false;
       again = (await storeMemory(artifacts, base.path, access)).artifact;
       return again;

@@ -163,6 +163,18 @@ describe("storing and loading", () => {
     expect(foreign.newBytes).toBeGreaterThan(2 * chunkBytes);
   });
 
+  test("what was learned under a key that is being rotated away is stored again", async () => {
+    const old = tenantKeys(storageKeysOfTest());
+    const rotated: TenantKeys = { ...old, current: "k2", content: new Map([...old.content, ["k2", randomBytes(32)]]) };
+    const blobs = new MemoryBlobs();
+    const path = sparse(4 * chunkBytes, [{ at: 0, bytes: randomBytes(chunkBytes) }]);
+    const first = await storeFile(on, path, { keys: old, blobs });
+    await on.store.learn(old.orgId, first.manifest);
+    const again = await storeFile(on, path, { keys: rotated, blobs });
+    expect(again.artifact.digest).toBe(first.artifact.digest);
+    expect(again.manifest.packs.map((pack) => pack.keyId)).toEqual(["k2"]);
+  });
+
   test("nothing of the content can be found in what is stored", async () => {
     const keys = tenantKeys(storageKeysOfTest());
     const blobs = new MemoryBlobs();

@@ -157,11 +157,12 @@ class ChunkStoring {
     return { id, place: this.fresh.get(text) ?? this.known(text) ?? this.write(text, id, plain) };
   }
 
-  /** A place that the index knows; never in a pack that is being emptied. */
+  /** A place that the index knows; never in a pack that is being emptied, nor under a key that is being rotated away. */
   private known(text: string): ChunkPlace | undefined {
     const { index, keys, parent } = this.options;
     const place = index.find(keys.orgId, text);
-    if (place === undefined || this.repacked.size === 0) return place;
+    if (place === undefined || place.pack.keyId !== keys.current) return undefined;
+    if (this.repacked.size === 0) return place;
     const number = parent.packs.findIndex((pack) => pack.id === place.pack.id);
     return this.repacked.has(number) ? undefined : place;
   }
