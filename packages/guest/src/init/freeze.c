@@ -107,6 +107,24 @@ int command_freeze(int argc, char **argv) {
   return 0;
 }
 
+/* Only this process knows that it is frozen: whatever becomes of the others, it thaws when they hang up or time is up. */
+int command_hold(int argc, char **argv) {
+  if (argc != 3) refuse("hold needs a limit in milliseconds and a path");
+  int limit_ms = (int)parse_number("the limit", argv[1], 60000);
+  int fd = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) die("open %s", argv[2]);
+  /* What takes long comes first: the freeze then finds little to write. */
+  if (syncfs(fd) < 0) die("sync %s", argv[2]);
+  int64_t from = monotonic_ns();
+  if (ioctl(fd, FIFREEZE, 0) < 0) die("freeze %s", argv[2]);
+  bool told = write(STDOUT_FILENO, "still\n", 6) == 6;
+  struct pollfd release = {.fd = STDIN_FILENO, .events = POLLIN};
+  bool late = told && poll(&release, 1, limit_ms) == 0;
+  if (ioctl(fd, FITHAW, 0) < 0 && errno != EINVAL) die("thaw %s", argv[2]);
+  printf("%s %lld\n", late ? "late" : "held", (long long)((monotonic_ns() - from) / 1000));
+  return 0;
+}
+
 int command_thaw(int argc, char **argv) {
   const char *cgroup = take_cgroup(&argc, &argv);
   return thaw_paths(argv, (size_t)argc, cgroup) ? 0 : 1;

@@ -34,6 +34,8 @@
  *               --path PATH --mode OCTAL [--owner USER] [--directory-mode OCTAL: make the parent directory with it]
  *   unplace   --path PATH   takes it away again, mount point included
  *   freeze    [--cgroup DIR] PATH...   stops the processes of a cgroup, then syncs and freezes file systems            freeze.c
+ *   hold      MS PATH   syncs and freezes one file system, says `still` on stdout, and thaws it when stdin says something or ends, or
+ *             after so long; then `held US`, or `late US` when nobody came: how long it stood still
  *   thaw      [--cgroup DIR] PATH...   the opposite, in the opposite order; what is not frozen is skipped
  *   sync      PATH...                  syncfs of each
  *   copy      --from ROOT:PATH --to ROOT:PATH   a file, or what is in a directory, with owners, times, links and attributes; both paths are
@@ -108,6 +110,7 @@ int command_run(int argc, char **argv);
 int command_place(int argc, char **argv);
 int command_unplace(int argc, char **argv);
 int command_freeze(int argc, char **argv);
+int command_hold(int argc, char **argv);
 int command_thaw(int argc, char **argv);
 int command_sync(int argc, char **argv);
 int command_trim(int argc, char **argv);

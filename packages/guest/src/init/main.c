@@ -9,7 +9,7 @@ static const struct {
   int (*run)(int argc, char **argv);
 } commands[] = {
     {"init", command_init},     {"attach", command_attach}, {"run", command_run},     {"place", command_place}, {"unplace", command_unplace},
-    {"freeze", command_freeze}, {"thaw", command_thaw},     {"sync", command_sync},   {"trim", command_trim},     {"scrub", command_scrub}, {"relay", command_relay},   {"rehearse", command_rehearse},
+    {"freeze", command_freeze}, {"hold", command_hold},     {"thaw", command_thaw},     {"sync", command_sync},   {"trim", command_trim},     {"scrub", command_scrub}, {"relay", command_relay},   {"rehearse", command_rehearse},
     {"copy", command_copy},     {"leave-root", command_leave_root},
 };
 
@@ -25,5 +25,5 @@ int main(int argc, char **argv) {
     subcommand = "init";
     return command_init(argc, argv);
   }
-  refuse("the first argument must be one of init, attach, run, place, unplace, freeze, thaw, sync, trim, scrub, relay, rehearse, copy, leave-root");
+  refuse("the first argument must be one of init, attach, run, place, unplace, freeze, hold, thaw, sync, trim, scrub, relay, rehearse, copy, leave-root");
 }

@@ -54,6 +54,12 @@ export interface PlacedFile {
   directoryMode?: string;
 }
 
+/** A file system that stands still. */
+export interface Hold {
+  /** Once; for how long it stood, and whether it had gone on by itself before this was called. */
+  release(): Promise<{ heldUs: number; late: boolean }>;
+}
+
 /** What the supervisor needs of the tool; tests have one without namespaces. */
 export interface GuestTool {
   attach(request: ToolAttach): Promise<void>;
@@ -63,6 +69,8 @@ export interface GuestTool {
   /** `group`: stop its processes first. */
   freeze(paths: readonly string[], group?: string): Promise<void>;
   thaw(paths: readonly string[], group?: string): Promise<void>;
+  /** Resolves when the file system stands still; it goes on by itself after `limitMs`. */
+  hold(path: string, limitMs: number): Promise<Hold>;
   sync(paths: readonly string[]): Promise<void>;
   trim(paths: readonly string[]): Promise<void>;
   /** In a step of an image build: from the disk of slot `task` into the image. */
@@ -88,6 +96,7 @@ export function guestTool(path: string): GuestTool {
     place: (file) => call(placeArguments(file), file.value),
     unplace: (placed) => call(["unplace", "--path", placed]),
     freeze: (paths, group) => call(["freeze", ...groupArguments(group), ...paths]),
+    hold: (held, limitMs) => holdStill(path, held, limitMs),
     thaw: (paths, group) => call(["thaw", ...groupArguments(group), ...paths]),
     sync: (paths) => call(["sync", ...paths]),
     trim: (paths) => call(["trim", ...paths]),
@@ -164,4 +173,40 @@ function runTool(path: string, call: ToolCall): Promise<void> {
       else reject(new GuestToolError(said.trim() || `${path} ${call.args[0]} ended with ${signal ?? `code ${code}`}`));
     });
   });
+}
+
+async function holdStill(tool: string, path: string, limitMs: number): Promise<Hold> {
+  const child = spawn(tool, ["hold", String(limitMs), path], { stdio: ["pipe", "pipe", "pipe"], cwd: "/" });
+  let said = "";
+  let complaint = "";
+  child.stdin.on("error", () => {
+    // It has gone on by itself.
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    if (complaint.length < 4096) complaint += text;
+  });
+  const failure = (): GuestToolError => new GuestToolError(complaint.trim() || `${tool} hold said ${JSON.stringify(said)}`);
+  const over = new Promise<void>((resolve) => {
+    child.on("error", (cause) => {
+      complaint ||= `Cannot start ${tool}: ${cause.message}`;
+      resolve();
+    });
+    child.on("close", () => resolve());
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+      if (said.startsWith("still\n")) resolve();
+    });
+    void over.then(() => reject(failure()));
+  });
+  return {
+    async release() {
+      child.stdin.end();
+      await over;
+      const [, how, heldUs] = /^still\n(held|late) (\d+)\n$/.exec(said) ?? [];
+      if (how === undefined) throw failure();
+      return { heldUs: Number(heldUs), late: how === "late" };
+    },
+  };
 }

@@ -65,6 +65,10 @@ export function localTool(root: string): LocalTool {
       await note(`freeze ${paths.join(" ")}`);
       if (group !== undefined) signalAll(leaders, "SIGSTOP");
     },
+    hold: async (path, limitMs) => {
+      await note(`hold ${limitMs} ${path}`);
+      return { release: () => note(`release ${path}`).then(() => ({ heldUs: 1500, late: false })) };
+    },
     thaw: async (paths, group) => {
       await note(`thaw ${paths.join(" ")}`);
       if (group !== undefined) signalAll(leaders, "SIGCONT");

@@ -98,6 +98,12 @@ describe("a capture", () => {
     await guest.host.ok({ type: "sync", freeze: true });
     await guest.host.ok({ type: "thaw" });
     expect(guest.calls.slice(-3)).toEqual([`sync ${paths}`, `freeze ${paths}`, `thaw ${paths}`]);
+    await guest.host.ok({ type: "sync", freeze: true, holdMs: 3000 });
+    expect(await guest.host.request({ type: "thaw" })).toMatchObject({ type: "ok", result: { heldUs: 1500, late: false } });
+    await guest.host.ok({ type: "thaw" });
+    expect(guest.calls.slice(-3)).toEqual([`hold 3000 ${guest.workspace}`, `release ${guest.workspace}`, `thaw ${paths}`]);
+    guest.fail.add("hold");
+    expect(await guest.host.request({ type: "sync", freeze: true, holdMs: 3000 })).toMatchObject({ code: "sync_failed", retryable: true });
     guest.fail.add("sync");
     expect(await guest.host.request({ type: "sync", freeze: false })).toMatchObject({ code: "sync_failed", retryable: true });
   });

@@ -6,7 +6,7 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Attachment } from "./attachment.ts";
-import type { GuestTool } from "./guest-tool.ts";
+import type { GuestTool, Hold } from "./guest-tool.ts";
 import { type HostLink, RequestError } from "./host-link.ts";
 import { guestLimits } from "./limits.ts";
 
@@ -23,6 +23,7 @@ const quietTurns = 3;
 export class Parking {
   private readonly ground: ParkingGround;
   private parked = false;
+  private held: Hold | undefined;
 
   constructor(ground: ParkingGround) {
     this.ground = ground;
@@ -66,13 +67,33 @@ export class Parking {
     this.ground.link.release();
   }
 
-  async sync(freeze: boolean, attachment: Attachment): Promise<void> {
+  async sync({ freeze, holdMs }: { freeze: boolean; holdMs?: number | undefined }, attachment: Attachment): Promise<void> {
     const { tool } = this.ground;
     try {
-      await (freeze ? tool.freeze(attachment.fileSystems) : tool.sync(attachment.fileSystems));
+      if (freeze && holdMs !== undefined) await this.hold(attachment, holdMs);
+      else await (freeze ? tool.freeze(attachment.fileSystems) : tool.sync(attachment.fileSystems));
     } catch (error) {
       throw notStill((error as Error).message, error);
     }
+  }
+
+  get isHolding(): boolean {
+    return this.held !== undefined;
+  }
+
+  /** What `hold` had stopped goes on. */
+  async release(): Promise<{ heldUs: number; late: boolean } | undefined> {
+    const { held } = this;
+    this.held = undefined;
+    return held?.release();
+  }
+
+  private async hold(attachment: Attachment, limitMs: number): Promise<void> {
+    await this.release();
+    const [workspace] = attachment.fileSystems;
+    if (attachment.workspacePath === undefined || workspace === undefined)
+      throw new RequestError("bad_request", "This machine has no workspace");
+    this.held = await this.ground.tool.hold(workspace, limitMs);
   }
 
   /** What the frozen processes had written is read here and taken by the host. */

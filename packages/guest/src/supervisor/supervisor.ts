@@ -135,6 +135,11 @@ export class Supervisor {
       case "run.cancel":
         void this.link.answer(message.id, this.cancel(message));
         return;
+      case "thaw":
+        // A request before it may be waiting for what stands still.
+        if (this.parking.isHolding) void this.link.answer(message.id, this.parking.release());
+        else this.enqueue(() => this.answer(message, this.handle(message)));
+        return;
       case "file":
       case "port.open":
       case "build.start":
@@ -192,7 +197,7 @@ export class Supervisor {
       case "run.start":
         return this.startRun(message, attachment);
       case "sync":
-        return this.parking.sync(message.freeze, attachment);
+        return this.parking.sync(message, attachment);
       case "thaw":
         return this.options.tool.thaw(attachment.fileSystems);
       case "park.abort":
@@ -345,7 +350,7 @@ export class Supervisor {
     if (!attachment.isImageStep) throw new RequestError("bad_request", "A step of an image needs the image's disk at / (slot workspace)");
     if (this.building) throw new RequestError("busy", "A step or a build is under way in this machine");
     this.building = true;
-    const stream = request.step.kind === "copy" ? request.step.stream : undefined;
+    const stream = "stream" in request.step ? request.step.stream : undefined;
     const log = this.link.openOutgoing(guestStreams.buildLog);
     try {
       const { imageStep } = await this.options.loadBuilder();
@@ -390,7 +395,7 @@ function inputOf(message: HostMessage): number | undefined {
     case "build.start":
       return message.sourceStream;
     case "image.step":
-      return message.step.kind === "copy" ? message.step.stream : undefined;
+      return "stream" in message.step ? message.step.stream : undefined;
     case "file":
       return message.operation.kind === "write" || message.operation.kind === "upload" ? message.operation.stream : undefined;
     default:

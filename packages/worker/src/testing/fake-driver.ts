@@ -1,11 +1,13 @@
 /** The VM port without machines: templates are a small file, a machine is a pair of streams with a FakeGuest behind it. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Duplex, duplexPair } from "node:stream";
 import {
+  type DiskCopy,
   type DriverFacts,
   type Leftover,
   type Machine,
+  type MachineDiskSlot,
   type MachineExit,
   type MachineHandle,
   type MachineSpec,
@@ -89,6 +91,14 @@ export class FakeMachine implements Machine {
   }
 
   onSnapshot: () => void = () => {};
+
+  copies = 0;
+  /** Everything, whatever was asked for: more than is wanted is never wrong. */
+  async copyDisk(slot: MachineDiskSlot, { target, at }: DiskCopy): Promise<void> {
+    this.copies += 1;
+    const disk = this.spec.disks[slot];
+    await at(() => copyFile(disk?.path ?? "", target));
+  }
 
   async stop(): Promise<void> {
     this.stops += 1;

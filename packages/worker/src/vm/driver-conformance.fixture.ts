@@ -4,13 +4,16 @@
  */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { until } from "@helmr/test/services";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Machine, MachineDisk, MachineHandle, MachineSpec, Template, TemplateSpec, VmDriver } from "./driver.ts";
 import { VmError } from "./driver.ts";
+import { openBlockSource } from "../disks/block-source.ts";
+import { OverlayReader } from "../disks/overlay-reader.ts";
+import { createOverlay } from "../disks/overlay-writer.ts";
 import { FixtureGuest } from "./fixture-guest.fixture.ts";
 import { emptyDisk } from "./shared-template.fixture.ts";
 
@@ -67,6 +70,7 @@ export function driverContract(name: string, prepare: () => Promise<ContractSetu
       () => setup,
     ));
   describe(`${name}: machines`, () => running(() => world));
+  describe(`${name}: copies of disks`, () => copies(() => world));
   describe(`${name}: snapshots`, () => snapshots(() => world));
   describe(`${name}: ends`, () => ends(() => world));
   describe(`${name}: a worker that dies`, () =>
@@ -223,6 +227,66 @@ function running(world: () => MachineWorld): void {
     })();
     const { guest } = await world().start({ ...spec, disks: { scratch }, prepared });
     await guest.attach("--scratch", "/dev/vdc");
+  });
+}
+
+function copies(world: () => MachineWorld): void {
+  test("copyDisk() has what was written since the start or since the copy before, as of one instant", async () => {
+    const spec = await world().newSpec();
+    const raw = await world().emptyDisk(spec.directory, "workspace", 96);
+    const overlay = async (name: string) => {
+      const path = join(spec.directory, name);
+      await createOverlay({ path, backing: raw.path, sizeBytes: raw.sizeBytes });
+      return path;
+    };
+    const workspace: MachineDisk = { ...raw, path: await overlay("disk"), format: "overlay", backing: raw.path };
+    const scratch = await world().emptyDisk(spec.directory, "scratch", 64);
+    const { machine, guest } = await world().start({ ...spec, disks: { scratch, workspace } });
+    await guest.attach("--scratch", "/dev/vdc", "--workspace", "/dev/vdd:/workspace");
+    const { signal } = new AbortController();
+    let made = 0;
+    const copy = async (since: "start" | "copy", during = () => Promise.resolve()) => {
+      const target = await overlay(`copy-${(made += 1)}`);
+      const at = async (cut: () => Promise<void>) => {
+        await guest.shell("sync");
+        await cut();
+        await during();
+      };
+      await machine.copyDisk("workspace", { target, since, at, signal });
+      const reader = new OverlayReader(target, raw.sizeBytes);
+      const changed = [...reader.changed()];
+      reader.close();
+      return { target, changed };
+    };
+    const fill = (file: string, byte: string, sizeMib: number) =>
+      guest.shell(`head -c ${sizeMib * mib} /dev/zero | tr '\\0' ${byte} > /workspace/${file}; sync`);
+    await fill("first", "a", 8);
+    const first = await copy("start", async () => void (await fill("later", "z", 2)));
+    expect(first.changed.length).toBeGreaterThan(8 * 16);
+    const held = await readOverlay(first.target, raw, "first");
+    expect(held).toBe("a".repeat(8 * mib));
+    expect(await readOverlay(first.target, raw, "later")).toBe("");
+    await fill("second", "b", 2);
+    const second = await copy("copy");
+    expect(second.changed.length).toBeGreaterThanOrEqual(4 * 16);
+    expect(second.changed.length).toBeLessThan(8 * 16);
+    // Given up: its changes are in the next one.
+    await fill("third", "c", 2);
+    const failed = {
+      target: await overlay("failed"),
+      since: "copy" as const,
+      at: () => Promise.reject(new VmError("aborted", "no")),
+      signal,
+    };
+    await expect(machine.copyDisk("workspace", failed)).rejects.toThrow("no");
+    // What was trimmed says that it is zero.
+    await guest.shell("rm /workspace/first; sync; fstrim /workspace 2>/dev/null || busybox fstrim /workspace; sync");
+    const third = await copy("copy");
+    expect(third.changed.filter(({ state }) => state === "data").length).toBeGreaterThanOrEqual(2 * 16);
+    expect(third.changed.filter(({ state }) => state === "zero").length).toBeGreaterThan(6 * 16);
+    const all = await copy("start");
+    expect(await readOverlay(all.target, raw, "third")).toBe("c".repeat(2 * mib));
+    await guest.ping();
   });
 }
 
@@ -416,4 +480,21 @@ function failures(world: () => MachineWorld): void {
     expect(failure).toBeInstanceOf(VmError);
     expect(await world().driver.findLeftovers(join(spec.directory, ".."))).toEqual([]);
   });
+}
+
+/** A file of the file system that the overlay over the raw disk makes. */
+async function readOverlay(overlay: string, raw: MachineDisk, file: string): Promise<string> {
+  const image = `${overlay}.raw`;
+  await copyFile(raw.path, image);
+  const source = openBlockSource({ kind: "overlay", path: overlay, backing: raw.path, lengthBytes: raw.sizeBytes });
+  const handle = await open(image, "r+");
+  for (const { start, end } of source.changes()) {
+    const bytes = Buffer.alloc(end - start);
+    source.read(bytes, start);
+    await handle.write(bytes, 0, bytes.length, start);
+  }
+  await handle.close();
+  source.close();
+  await run("e2fsck", ["-fy", image]).catch(() => undefined);
+  return (await run("debugfs", ["-R", `cat ${file}`, image], { maxBuffer: 64 * mib })).stdout;
 }

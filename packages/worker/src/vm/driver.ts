@@ -81,6 +81,16 @@ export interface Snapshot {
   pausedMs: number;
 }
 
+export interface DiskCopy {
+  /** An empty overlay of the disk's size, made by the caller. Gets the clusters that were written, and nothing else. */
+  target: string;
+  /** Since the machine began, or since the instant of the last copy that this process of the worker has made. */
+  since: "start" | "copy";
+  /** Called once everything is ready: the instant is when `cut` is called. A failure gives the copy up. */
+  at: (cut: () => Promise<void>) => Promise<void>;
+  signal: AbortSignal;
+}
+
 /** What a host must have so that a snapshot of this machine restores there. */
 export interface Compatibility {
   driver: string;
@@ -119,6 +129,11 @@ export interface Machine {
   snapshot(directory: string, copyDisks: () => Promise<void>): Promise<Snapshot>;
   /** Tells the guest that a disk has another size. */
   resizeDisk(slot: MachineDiskSlot, sizeBytes: number): Promise<void>;
+  /**
+   * Copies what was written to an overlay disk, as of one instant, while the machine goes on. One copy of a disk at a time. When it fails, the target is
+   * worth nothing and the machine goes on; the next copy holds what this one should have.
+   */
+  copyDisk(slot: MachineDiskSlot, copy: DiskCopy): Promise<void>;
   /** Kills the monitor and waits until it and everything it held is gone. Idempotent. */
   stop(): Promise<void>;
 }
@@ -195,6 +210,7 @@ export class VmError extends Error {
     | "monitor_unresponsive"
     | "monitor_died"
     | "snapshot_failed"
+    | "copy_failed"
     | "disk_missing"
     | "aborted";
   constructor(code: VmError["code"], message: string, options?: ErrorOptions) {

@@ -253,6 +253,13 @@ describe("freeze", () => {
     expect((await guest.shell("echo goes on > /file && cat /file")).stdout).toBe("goes on\n");
   });
 
+  test("a file system is held still until somebody says something", async () => {
+    const held = await guest.tool(["hold", "20000", "/task/work/space"], { stdin: Buffer.from("go on") });
+    expect(held).toMatchObject({ code: 0, stdout: expect.stringMatching(/^still\nheld \d+\n$/) });
+    expect((await guest.shell("echo x > /work/space/goes-on && cat /work/space/goes-on")).stdout).toBe("x\n");
+    expect((await guest.tool(["hold", "1000", "/no/where"])).code).toBe(1);
+  });
+
   test("trim gives back what was deleted", async () => {
     const path = join(guests.directory, "workspace.raw");
     const allocated = async (): Promise<number> => Number((await run("stat", ["-c", "%b", path])).stdout) * 512;

@@ -13,6 +13,7 @@ import { within } from "../limited-time.ts";
 import { Undo } from "../undo.ts";
 import { asVmError, type CloneContext, ownMemoryName } from "./clone.ts";
 import type { HandleDetails } from "./start-machine.ts";
+import { FilePasser } from "./file-passer.ts";
 import { connectAll, listenAll, monitorLogName } from "./launch.ts";
 import { QemuMachine } from "./machine.ts";
 import { MachineDirectory } from "./machine-directory.ts";
@@ -56,6 +57,7 @@ export async function adoptMachine(context: CloneContext, handle: MachineHandle)
           process: monitor,
           qmp,
           directory,
+          files: new FilePasser(context.host.passDescriptors, sockets.files),
           memory: snapshotable ? join(handle.directory, ownMemoryName) : undefined,
           undo,
         });

@@ -139,6 +139,9 @@ export interface DiskFiles {
   readOnly: boolean;
 }
 
+/** Of the disk behind a slot. */
+export const diskNodeName = (slot: DiskSlot): string => `${slot}-disk`;
+
 /** A node for `blockdev-add`. */
 export function diskNode(name: string, { set, backingSet, readOnly }: DiskFiles): BlockNode {
   if (backingSet === undefined) return { ...fileNode(set, readOnly), "node-name": name };
@@ -152,6 +155,11 @@ export function diskNode(name: string, { set, backingSet, readOnly }: DiskFiles)
     file: fileNode(set, readOnly),
     backing,
   };
+}
+
+/** An overlay of which only what is in it counts. */
+export function overlayAlone(name: string, set: number): BlockNode {
+  return { driver: "qcow2", "node-name": name, cache: pageCache, file: fileNode(set, false), backing: null };
 }
 
 /**

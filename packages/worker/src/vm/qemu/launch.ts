@@ -9,6 +9,7 @@ import { type MachineShape, VmError } from "../driver.ts";
 import { vmLimits } from "../limits.ts";
 import type { Undo } from "../undo.ts";
 import { socketNames } from "./command-line.ts";
+import { FilePasser } from "./file-passer.ts";
 import type { HostCgroups } from "./host-cgroups.ts";
 import type { Isolation } from "./host-isolation.ts";
 import { MachineDirectory, type MachineSocket, type MonitorUser } from "./machine-directory.ts";
@@ -50,8 +51,7 @@ export interface Monitor {
   qmp: Qmp;
   control: Socket;
   network: Socket;
-  /** Where a clone connects for descriptors. */
-  files: MachineSocket;
+  files: FilePasser;
   directory: MachineDirectory;
 }
 
@@ -91,13 +91,15 @@ export async function launchMonitor(host: LaunchHost, request: LaunchRequest): P
   const connections = await connectAll(sockets, started, signal);
   const qmp = await Qmp.open(connections.monitor);
   undo.add(() => qmp.close());
-  return { process: started, qmp, control: connections.control, network: connections.network, files: sockets.files, directory };
+  const files = new FilePasser(host.passDescriptors, sockets.files);
+  return { process: started, qmp, control: connections.control, network: connections.network, files, directory };
 }
 
 export interface MonitorSockets {
   monitor: MachineSocket;
   control: MachineSocket;
   network: MachineSocket;
+  /** Where the monitor connects for descriptors. */
   files: MachineSocket;
 }
 

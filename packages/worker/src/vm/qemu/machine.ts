@@ -12,6 +12,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Compatibility,
+  type DiskCopy,
   type Machine,
   type MachineDiskSlot,
   type MachineExit,
@@ -22,6 +23,8 @@ import {
 import { vmLimits } from "../limits.ts";
 import { within } from "../limited-time.ts";
 import type { Undo } from "../undo.ts";
+import { DiskCopies } from "./disk-copies.ts";
+import type { FilePasser } from "./file-passer.ts";
 import type { MachineDirectory } from "./machine-directory.ts";
 import type { MonitorProcess } from "./monitor-process.ts";
 import type { Qmp, QmpEvent } from "./qmp.ts";
@@ -38,6 +41,7 @@ export interface MachineParts {
   process: MonitorProcess;
   qmp: Qmp;
   directory: MachineDirectory;
+  files: FilePasser;
   /** File of the guest's memory when it is the machine's own. */
   memory: string | undefined;
   undo: Undo;
@@ -51,6 +55,7 @@ export class QemuMachine implements Machine {
   readonly network: Duplex;
   readonly exited: Promise<MachineExit>;
   private readonly parts: MachineParts;
+  private readonly copies: DiskCopies;
   private resolveExited: (exit: MachineExit) => void = () => {};
   private ending: Promise<void> | undefined;
 
@@ -60,6 +65,7 @@ export class QemuMachine implements Machine {
     this.compatibility = parts.compatibility;
     this.handle = parts.handle;
     this.control = parts.control;
+    this.copies = new DiskCopies({ qmp: parts.qmp, files: parts.files, command: (name, args) => this.command(name, args) });
     this.network = parts.network;
     this.exited = new Promise((resolve) => {
       this.resolveExited = resolve;
@@ -112,6 +118,10 @@ export class QemuMachine implements Machine {
 
   async resizeDisk(slot: MachineDiskSlot, sizeBytes: number): Promise<void> {
     await this.command("block_resize", { "node-name": slot, size: sizeBytes });
+  }
+
+  copyDisk(slot: MachineDiskSlot, copy: DiskCopy): Promise<void> {
+    return this.copies.copy(slot, copy);
   }
 
   async stop(): Promise<void> {

@@ -65,10 +65,7 @@ async function obtainClone(context: CloneContext, { spec, snapshot, spares, sign
 async function letGo(context: CloneContext, clone: Clone, { spec, signal }: { spec: MachineSpec; signal: AbortSignal }): Promise<Machine> {
   const { monitor, user, undo } = clone;
   await orAborted(Promise.resolve(spec.prepared), signal);
-  await Promise.all([
-    assignDisks(context.host.passDescriptors, monitor, { disks: spec.disks, signal }),
-    context.host.cgroups.limit(clone.id, monitorGroupLimits(spec)),
-  ]);
+  await Promise.all([assignDisks(monitor, { disks: spec.disks, signal }), context.host.cgroups.limit(clone.id, monitorGroupLimits(spec))]);
   const compatibility = context.compatibility(spec.template);
   const details: HandleDetails = { compatibility, user, snapshotable: spec.snapshotable, group: clone.id };
   const { pid, startTime } = monitor.process;
@@ -78,7 +75,7 @@ async function letGo(context: CloneContext, clone: Clone, { spec, signal }: { sp
   await writeFile(join(directory, handleName), JSON.stringify(handle), { mode: 0o600 });
   signal.throwIfAborted();
   await monitor.qmp.execute("cont");
-  const { process, qmp, control, network } = monitor;
+  const { process, qmp, control, network, files } = monitor;
   const memory = spec.snapshotable ? join(directory, ownMemoryName) : undefined;
   const machine = new QemuMachine({
     id: spec.id,
@@ -89,6 +86,7 @@ async function letGo(context: CloneContext, clone: Clone, { spec, signal }: { sp
     process,
     qmp,
     directory: monitor.directory,
+    files,
     memory,
     undo,
   });
