@@ -15,7 +15,12 @@ const anything = { "~standard": { version: 1, vendor: "test", validate: (value: 
 const box = sandbox("box").resources({ cpu: 1, memory: "512Mi" });
 export const orders = streams.input("orders", { schema: anything });
 
-interface Step { wait: "token" | "timer" | "stream"; ms?: number; heapKiB: number }
+interface Step { wait: "token" | "timer" | "stream"; ms?: number; heapKiB: number; panic?: { when: "waits" | "goes on"; ms: number } }
+
+/** The kernel of the guest dies, as seen from inside. A timer that is pending when the run parks goes off after it has come back. */
+function panicSoon(step: Step, when: "waits" | "goes on", attempt: number) {
+  if (step.panic?.when === when && attempt === 1) setTimeout(() => writeFileSync("/proc/sysrq-trigger", "c"), step.panic.ms);
+}
 
 function lineReader(stream: any) {
   let text = "";
@@ -69,6 +74,7 @@ export const keeps = task({ id: "keeps", sandbox: box, payload: anything, maxDur
       writeFileSync("file-" + index, String(index).repeat(1000));
       console.log(name + " waits " + index);
       const ticksBefore = world.ticks();
+      panicSoon(step, "waits", ctx.run.attemptNumber);
       let data: any;
       if (step.wait === "token") {
         const token = await tokens.create({ timeout: "1h", metadata: { index } });
@@ -88,6 +94,7 @@ export const keeps = task({ id: "keeps", sandbox: box, payload: anything, maxDur
         data = { at: undefined };
       }
       console.log(name + " goes on " + index);
+      panicSoon(step, "goes on", ctx.run.attemptNumber);
       if (typeof data?.at === "number") check("clock", Date.now() >= data.at - 5_000 && Date.now() < data.at + 300_000, { now: Date.now(), at: data.at });
       check("pid", process.pid === born.pid, process.pid);
       check("hostname", hostname() === born.host, hostname());
@@ -120,4 +127,6 @@ export interface Step {
   wait: "token" | "timer" | "stream";
   ms?: number;
   heapKiB: number;
+  /** In the first attempt the kernel of the guest is made to panic by the program. */
+  panic?: { when: "waits" | "goes on"; ms: number };
 }

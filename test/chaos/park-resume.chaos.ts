@@ -34,6 +34,7 @@ test.each(groups.map((group) => [group.join(", "), group] as const))("seeds %s",
   );
   survived += results.length - failures.length;
   process.stdout.write(`park/resume: seeds ${group.join(", ")}: ${failures.length === 0 ? "survived" : "FAILED"} (${survived} so far)\n`);
+  for (const failure of failures) process.stdout.write(`park/resume: ${failure.split("\n")[0]?.slice(0, 400)}\n`);
   expect(failures).toEqual([]);
   await install.end();
   expect(await install.invariants()).toEqual([]);

@@ -1,6 +1,6 @@
 /**
  * One seed of the park/resume property: a program that keeps whatever a process can keep, parked again and again on two workers, while a worker, its machine's
- * monitor, the server or the database's connections are killed at named points. It must end well with everything it kept; a record or a token's data reaches
+ * monitor, the guest's kernel (from inside), the server, the database's connections or all of PostgreSQL are killed at named points. It must end well with everything it kept; a record or a token's data reaches
  * it once.
  */
 import { expect } from "vitest";
@@ -9,8 +9,13 @@ import type { TwoWorkers } from "./two-workers.ts";
 
 const points = ["waiting live", "parking", "parked", "queued to resume", "resuming", "gone on"] as const;
 type Point = (typeof points)[number];
-const targets = ["worker", "monitor", "server", "database", "nothing"] as const;
+const targets = ["worker", "monitor", "guest", "server", "database", "postgres", "nothing"] as const;
 type Target = (typeof targets)[number];
+
+interface Kill {
+  at: Point;
+  target: Target;
+}
 
 export const seedMs = 420_000;
 
@@ -22,12 +27,22 @@ export async function playSeed(install: TwoWorkers, seed: number): Promise<void>
     ms: 6_000 + random(8_000),
     heapKiB: 50 + random(2_000),
   }));
-  const kills = steps.map((): { at: Point; target: Target } => ({ at: pick(points), target: pick(targets) }));
+  const kills = steps.map((step): Kill => {
+    const kill = { at: pick(points), target: pick(targets) };
+    const waits = points.indexOf(kill.at) < 2;
+    if (kill.target === "guest") step.panic = waits ? { when: "waits", ms: random(1_500) } : { when: "goes on", ms: random(100) };
+    return kill;
+  });
   const said = `seed ${seed}: ${steps.map((step, index) => `${step.wait} (${kills[index]!.target} when ${kills[index]!.at})`).join(", ")}`;
   process.stdout.write(`park/resume: ${said}\n`);
   const { runId, sessionId } = await install.startRun("keeps", { steps, name: `seed-${seed}` });
+  const done: string[] = [];
   const killing = (async () => {
-    for (const { at, target } of kills) if (await reached(install, runId, at)) await kill(install, target, runId);
+    for (const { at, target } of kills) {
+      if (target === "guest" || target === "nothing" || !(await reached(install, runId, at))) continue;
+      await kill(install, target, runId);
+      done.push(`${target} when ${at}`);
+    }
   })();
   const answering = answer(install, { runId, sessionId, random });
   const end = await install.untilRun(said, runId, ({ state }) => state === "finished", seedMs);
@@ -36,8 +51,13 @@ export async function playSeed(install: TwoWorkers, seed: number): Promise<void>
     "select count(*)::int as parks, count(distinct worker_id)::int as workers from checkpoints where run_id = $1",
     [runId],
   );
+  const [panics] = await install.rows(
+    "select count(*)::int as count from run_events where run_id = $1 and kind = 'run.execution_lost' and attributes::text like '%panicked%'",
+    [runId],
+  );
+  if (panics!["count"] > 0) done.push(`guest panicked ${panics!["count"]} times`);
   process.stdout.write(
-    `park/resume: seed ${seed}: ${cuts!["parks"]} parks, made by ${cuts!["workers"]} workers, ${end["attempt_number"]} attempts\n`,
+    `park/resume: seed ${seed}: ${cuts!["parks"]} parks, made by ${cuts!["workers"]} workers, ${end["attempt_number"]} attempts; faults: ${done.join(", ") || "none"}\n`,
   );
   expect(end, said).toMatchObject({ outcome: "succeeded", output: { steps: steps.length, problems: [] } });
 }
@@ -126,6 +146,8 @@ async function kill(install: TwoWorkers, target: Target, runId: string): Promise
         "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
       );
       return;
+    case "postgres":
+      return install.crashDatabase();
     default:
       return;
   }

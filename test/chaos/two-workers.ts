@@ -91,6 +91,7 @@ export class TwoWorkers {
     await guestIngredients("release");
     const directory = await mkdtemp(join(tmpdir(), "helmr-chaos-"));
     const database = await testDatabase();
+    await commitsWaitForTheLog(database.url);
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
     const secret = `hlmr_we_${"0123456789abcdef".repeat(4)}`;
@@ -147,6 +148,16 @@ export class TwoWorkers {
     }
   }
 
+  /**
+   * PostgreSQL loses a backend by SIGKILL: it ends all others, recovers from its log, and refuses connections meanwhile. What was committed must be there: this
+   * database's commits wait for the log, unlike those of other tests.
+   */
+  async crashDatabase(): Promise<void> {
+    const [backend] = await this.rows<{ pid: number }>("select pg_backend_pid() as pid");
+    process.kill(backend!.pid, "SIGKILL");
+    await this.rows("select 1");
+  }
+
   /** Builds the tasks in a guest and promotes them. */
   async deploy(tasks: string): Promise<void> {
     const sdk = ["@helmr", "sdk"].join("/");
@@ -179,14 +190,17 @@ export class TwoWorkers {
     return { sessionId: json.session.id, runId: json.run.id };
   }
 
-  /** Repeated when its connection was cut: tests cut all of them. */
+  /** Repeated when its connection was cut or PostgreSQL recovers: tests do that to it. */
   async rows<R extends object = Row>(text: string, values: unknown[] = []): Promise<R[]> {
-    for (let left = 5; ; left -= 1) {
+    const deadline = Date.now() + slowMs;
+    for (;;) {
       try {
         return (await this.pool.query<R & pg.QueryResultRow>(text, values)).rows;
       } catch (error) {
-        const isCut = error instanceof Error && /terminat|ECONNRESET|ECONNREFUSED/i.test(error.message);
-        if (!isCut || left === 0) throw error;
+        const { code = "", message = "" } = error as { code?: string; message?: string };
+        const isCut = /^(57P0|08|ECONN)/.test(code) || /terminat/i.test(message);
+        if (!isCut || Date.now() > deadline) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 50));
       }
     }
   }
@@ -289,6 +303,16 @@ export class TwoWorkers {
     await this.pool.end();
     await this.database.drop();
     await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+async function commitsWaitForTheLog(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(`alter database ${new URL(url).pathname.slice(1)} set synchronous_commit = on`);
+  } finally {
+    await client.end();
   }
 }
 
