@@ -1,5 +1,6 @@
 /** `node packages/worker/src/main.ts`: a worker process from its environment to its end. Only wiring. */
 import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { CheckpointCache } from "./checkpoints/checkpoint-cache.ts";
 import { CutStore } from "./checkpoints/cut.ts";
 import { ArtifactStore } from "./chunks/artifact-store.ts";
@@ -13,6 +14,7 @@ import { GuestNotPrepared, readIngredients } from "./guest-ingredients.ts";
 import { guestNetworking } from "./guest-networking.ts";
 import { DiskRoom } from "./host/disk-room.ts";
 import { openImageGround } from "./images/image-ground.ts";
+import { Gate } from "./host/limited.ts";
 import { watchMemory } from "./host/memory-watch.ts";
 import { runLimits } from "./limits.ts";
 import { LiveDesk } from "./mount/live-desk.ts";
@@ -95,6 +97,7 @@ async function openHost(config: Config, telemetry: Telemetry): Promise<WorkerHos
   const onFailed = (error: unknown) => telemetry("background.failed", { what: "spare machines", message: errorText(error) });
   return {
     spares: new SparePlan({ driver, count: (await driver.facts()).accelerator === "tcg" ? config.spares : 0, onFailed }),
+    starts: new Gate(availableParallelism()),
     client: new WorkerClient({
       url: config.serverUrl,
       credential: credential.credential,

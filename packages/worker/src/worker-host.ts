@@ -4,6 +4,7 @@ import type { CheckpointCache } from "./checkpoints/checkpoint-cache.ts";
 import type { CutStore } from "./checkpoints/cut.ts";
 import type { WorkerClient } from "./control/client.ts";
 import type { EmptyDisks } from "./disks/empty-disks.ts";
+import type { Gate } from "./host/limited.ts";
 import type { NetworkPeer } from "./host/network-peer.ts";
 import type { ImageGround } from "./images/image-ground.ts";
 import type { RunLimits } from "./limits.ts";
@@ -19,6 +20,8 @@ export interface WorkerHost {
   driver: VmDriver;
   templates: TemplateStore;
   spares: SparePlan;
+  /** Machines come up as many at a time as there are processors: more of them at once would all be late. */
+  starts: Gate;
   bases: BaseStore;
   empties: EmptyDisks;
   artifacts: ArtifactStore;

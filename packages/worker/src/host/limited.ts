@@ -17,7 +17,7 @@ export async function inParallel<T>(items: readonly T[], width: number, task: (i
   if (failed !== undefined) throw failed.error;
 }
 
-/** A gate for work that comes one by one: `run` waits until fewer than `width` others are running. */
+/** A gate for work that comes one by one: `run` waits until fewer than `width` others are running, in turn, or until it is given up (`signal`). */
 export class Gate {
   private readonly width: number;
   private running = 0;
@@ -27,8 +27,9 @@ export class Gate {
     this.width = width;
   }
 
-  async run<T>(task: () => Promise<T>): Promise<T> {
-    if (this.running >= this.width) await new Promise<void>((resolve) => this.waiting.push(resolve));
+  async run<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted();
+    if (this.running >= this.width) await this.turn(signal);
     else this.running += 1;
     try {
       return await task();
@@ -37,5 +38,20 @@ export class Gate {
       if (next === undefined) this.running -= 1;
       else next();
     }
+  }
+
+  private turn(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const enter = () => {
+        signal?.removeEventListener("abort", leave);
+        resolve();
+      };
+      const leave = () => {
+        this.waiting.splice(this.waiting.indexOf(enter), 1);
+        reject(signal?.reason);
+      };
+      signal?.addEventListener("abort", leave, { once: true });
+      this.waiting.push(enter);
+    });
   }
 }

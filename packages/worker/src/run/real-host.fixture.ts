@@ -1,6 +1,6 @@
 /** A worker with real machines: this host's driver, the release guest and the network, against the control plane of the tests. */
 import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { guestCacheDirectory, guestIngredients } from "@helmr/test/services/guest";
 import { CheckpointCache } from "../checkpoints/checkpoint-cache.ts";
@@ -17,6 +17,7 @@ import { GuestNetwork } from "../network/guest-network.ts";
 import { SystemFacts } from "../network/host-facts.ts";
 import { findHostSettings } from "../network/host-registry.ts";
 import { LiveDesk } from "../mount/live-desk.ts";
+import { Gate } from "../host/limited.ts";
 import type { Telemetry, WorkerEvents } from "../telemetry.ts";
 import { SparePlan } from "../templates/spare-plan.ts";
 import { TemplateStore } from "../templates/template-store.ts";
@@ -71,6 +72,7 @@ export async function realHost(plane: TestControlPlane, options: RealHostOptions
     client: new WorkerClient({ url: plane.api.url, credential: "c" }),
     driver,
     spares: new SparePlan({ driver, count: 2, onFailed: () => {} }),
+    starts: new Gate(availableParallelism()),
     templates: await TemplateStore.open({
       directory: join(cache, "worker-templates"),
       bytesMax,

@@ -91,6 +91,13 @@ export interface RunParts {
   isResumed: boolean;
 }
 
+/** What a machine is started with. */
+interface Prepared {
+  template: Awaited<ReturnType<typeof acquireTemplate>>;
+  disks: MachineDisks;
+  signal: AbortSignal;
+}
+
 /** A machine that ended says so this soon after its channel. */
 const exitSayMs = 1_000;
 
@@ -109,6 +116,8 @@ export class Run {
   private readonly clock: ActiveClock;
   private readonly cancel: CancelWatch;
   private readonly stopping = new AbortController();
+  /** Aborted when the task's own code runs. */
+  private readonly begun = new AbortController();
   private readonly timeline = new RunTimeline();
   private state: RunState = { phase: "preparing" };
   private decision: Decision | undefined;
@@ -193,8 +202,8 @@ export class Run {
       if (journal !== undefined) await this.takeOver(parts, journal);
       else if (this.lease.checkpoint !== null) await this.resume(parts, this.lease.checkpoint);
       else {
-        await this.prepare(parts);
-        await this.start(parts);
+        const prepared = await this.prepare(parts);
+        await this.host.starts.run(() => this.boot(parts, prepared), this.stopping.signal);
       }
     } catch (error) {
       this.fail(error);
@@ -245,8 +254,8 @@ export class Run {
     return { isResumed, timeline, host, held, lease, directory, cleanup, masker, clock, spool, output, reporter };
   }
 
-  /** Disks and template side by side, then the machine. */
-  private async prepare(parts: RunParts): Promise<void> {
+  /** Disks and template side by side. */
+  private async prepare(parts: RunParts): Promise<Prepared> {
     const { host, lease, directory, cleanup } = this;
     const signal = AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]);
     const access = this.access(signal);
@@ -259,6 +268,13 @@ export class Run {
     this.enter({ phase: "booting", disks });
     this.timeline.mark("prepared");
     this.template = () => Promise.resolve(memoryOfTemplate(host.artifacts, template.template));
+    return { template, disks, signal };
+  }
+
+  /** The machine and the program in it, up to the moment where the task's own code runs: what keeps the processors busy. */
+  private async boot(parts: RunParts, { template, disks, signal }: Prepared): Promise<void> {
+    const { host, cleanup } = this;
+    this.check();
     const guest = await startMachine(host, this.plan(), { template, disks, cleanup, signal });
     this.enter({ phase: "attached", disks, guest });
     this.timeline.mark("machine_started");
@@ -266,6 +282,8 @@ export class Run {
     this.watch(guest);
     await attachGuest(host, this.plan(), { link: guest.link, disks });
     this.timeline.mark("attached");
+    await this.start(parts);
+    await pause(host.limits.startRunMs, AbortSignal.any([this.begun.signal, this.stopping.signal]));
   }
 
   private async start(parts: RunParts): Promise<void> {
@@ -453,7 +471,10 @@ export class Run {
     });
     if (this.parkAtOnce) this.parking.parkSoon();
     link.on("program.call", (message) => calls.receive(message));
-    link.on("run.started", () => this.timeline.mark("program_started"));
+    link.on("run.started", () => {
+      this.timeline.mark("program_started");
+      this.begun.abort();
+    });
     link.on("run.ended", (ended) => {
       this.timeline.mark("ended");
       if (ended.attemptId === run.attempt_id) this.decide({ by: "guest", ended });

@@ -1,5 +1,6 @@
 /** A whole worker around fakes at the wires: the control plane over real HTTP, the driver at its port. Everything between is the real thing. */
 import { mkdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { StorageKeys } from "@helmr/protocol/worker";
 import { CheckpointCache } from "../checkpoints/checkpoint-cache.ts";
@@ -14,6 +15,7 @@ import { type ImageSettings, openImageGround } from "../images/image-ground.ts";
 import { LiveDesk } from "../mount/live-desk.ts";
 import { noNetwork } from "../host/network-peer.ts";
 import { runLimits, type RunLimits } from "../limits.ts";
+import { Gate } from "../host/limited.ts";
 import type { Telemetry, WorkerEvents } from "../telemetry.ts";
 import { SparePlan } from "../templates/spare-plan.ts";
 import { TemplateStore } from "../templates/template-store.ts";
@@ -66,6 +68,7 @@ export async function testHost(
     driver,
     client: new WorkerClient({ url: plane.api.url, credential: "c", limits: { firstPauseMs: 2, pauseMaxMs: 20 } }),
     spares: new SparePlan({ driver, count: 1, onFailed: () => {} }),
+    starts: new Gate(availableParallelism()),
     templates: await TemplateStore.open({ directory: at("templates"), bytesMax, driver, guest }),
     bases: await BaseStore.open({ directory: at("bases"), artifacts, chunks, bytesMax }),
     empties,
