@@ -13,10 +13,8 @@ import { join } from "node:path";
 import type { HelloMessage } from "@helmr/protocol/guest";
 import type { Directive, MountEnd, MountLease, WorkspaceResult } from "@helmr/protocol/worker";
 import { assert } from "../assert.ts";
-import { tenantKeys } from "../chunks/sealing.ts";
-import { GrantedBlobs } from "../control/blob-grants.ts";
 import type { HeldLease } from "../control/held-lease.ts";
-import type { StoredDisk } from "../disks/layered-disk.ts";
+import { leaseAccess } from "../control/lease-access.ts";
 import {
   acquireTemplate,
   attachGuest,
@@ -29,21 +27,17 @@ import {
 } from "../guest/guest-machine.ts";
 import { Cleanup } from "../host/cleanup.ts";
 import { pause } from "../host/pause.ts";
-import { newId } from "../new-id.ts";
-import { exitVerdict } from "../run/run-failure.ts";
+import { watchMachine } from "../run/machine-watch.ts";
 import { type RunJournal, writeJournal } from "../run/run-journal.ts";
 import { errorText } from "../telemetry.ts";
 import type { WorkerHost } from "../worker-host.ts";
-import type { Access } from "../workspace/base-store.ts";
+import { captureFailed, captureTree, leaveTree, unchangedTree } from "../workspace/captured-tree.ts";
 import { LiveWorkspace } from "./live-workspace.ts";
 import { prepareMountDisks, reopenMountDisks } from "./mount-disks.ts";
 
 type Decision = { by: "lost" } | { by: "end"; end: MountEnd };
 
 const unmounted: Decision = { by: "end", end: { status: "unmounted" } };
-/** A machine that ended says so this soon after its channel. */
-const exitSayMs = 1_000;
-
 class Decided extends Error {
   override name = "Decided";
 }
@@ -126,7 +120,7 @@ export class Mount {
   private async start(): Promise<void> {
     const { host, lease, directory, cleanup } = this;
     const signal = AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]);
-    const access = this.access(signal);
+    const access = leaseAccess(this.host, this.held, signal);
     const template = await acquireTemplate(host, lease, { access, cleanup, onWait: () => {} });
     const disks = await prepareMountDisks(host, lease, { directory, access, cleanup });
     this.disks = disks;
@@ -135,7 +129,7 @@ export class Mount {
     this.guest = guest;
     this.check();
     host.spares.used(template.again());
-    this.watch(guest);
+    watchMachine(guest, (verdict) => this.fail(verdict.kind, "message" in verdict ? verdict.message : verdict.kind));
     await attachGuest(host, this.plan(), { link: guest.link, disks });
     this.check();
     this.serve(guest);
@@ -145,7 +139,7 @@ export class Mount {
 
   private async takeOver(journal: RunJournal): Promise<void> {
     const { host, held, lease, cleanup } = this;
-    const access = this.access(AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]));
+    const access = leaseAccess(this.host, this.held, AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]));
     this.disks = await reopenMountDisks(host, lease, { directory: this.directory, journal, access, cleanup });
     const machine = await host.driver.adopt(journal.machine);
     if (machine === "gone") return this.fail("monitor_died", "its worker had ended before");
@@ -153,7 +147,7 @@ export class Mount {
     this.guest = guest;
     const hello = new Promise<HelloMessage>((resolve) => guest.link.on("hello", resolve));
     this.serve(guest, hello);
-    this.watch(guest);
+    watchMachine(guest, (verdict) => this.fail(verdict.kind, "message" in verdict ? verdict.message : verdict.kind));
     held.onExtended(() => guest.link.notify({ type: "lease.extend", leaseMs: held.leftMs() }));
     await machine.resume();
     const said = await Promise.race([hello, pause(host.limits.attachMs), this.ended]);
@@ -185,18 +179,6 @@ export class Mount {
     else if (answer.kind !== "ok") this.fail("ready_refused", JSON.stringify(answer));
   }
 
-  private watch(guest: GuestMachine): void {
-    void guest.machine.exited.then((exit) => {
-      const verdict = exitVerdict(exit);
-      this.fail(verdict.kind, "message" in verdict ? verdict.message : verdict.kind);
-    });
-    void guest.link.closed.then(async (end) => {
-      if (end.kind === "violation") return this.fail("guest_violation", end.message);
-      await Promise.race([guest.machine.exited, pause(exitSayMs)]);
-      return this.fail("guest_died", "its channel was closed");
-    });
-  }
-
   private direct(directive: Directive): void {
     if (directive.type === "unmount" || directive.type === "cancel") this.decide(unmounted);
     else if (this.live) this.live.direct(directive);
@@ -214,7 +196,8 @@ export class Mount {
       host.telemetry("background.failed", { what: "stopping a machine", message: errorText(error) });
     });
     const dirty = disks !== undefined && live?.written === true;
-    const captured = dirty ? await this.capture(disks) : { result: { status: "unchanged" as const }, stored: undefined };
+    const captured = dirty ? await captureTree(host, held, (access) => disks.workspace.store(host.artifacts, access)) : unchangedTree;
+    let { stored } = captured;
     if (held.lost.aborted) return "lost";
     const said = (workspace: WorkspaceResult) =>
       host.client.call(
@@ -223,48 +206,15 @@ export class Mount {
         { id: lease.workspace.mount_id, deadline: held.deadline, signal: held.lost },
       );
     let answer = await said(captured.result);
-    if (answer.kind === "refused" && captured.stored !== undefined) {
+    if (answer.kind === "refused" && stored !== undefined) {
       host.telemetry("background.failed", { what: `end of mount ${lease.workspace.mount_id}`, message: answer.message });
-      answer = await said({ status: "capture_failed", message: answer.message.slice(0, 4096) });
-      captured.stored = undefined;
+      answer = await said(captureFailed(answer.message).result);
+      stored = undefined;
     }
     if (answer.kind === "stale") held.lose("stale");
-    await this.settle(answer.kind === "ok" ? captured.stored : undefined);
+    if (disks !== undefined)
+      await leaveTree(host, held, { disk: disks.workspace, stored: answer.kind === "ok" ? stored : undefined, cleanup: this.cleanup });
     return answer.kind === "ok" ? answer.value.state : answer.kind;
-  }
-
-  private async capture(disks: MachineDisks): Promise<{ result: WorkspaceResult; stored: StoredDisk | undefined }> {
-    const { host, held } = this;
-    const began = performance.now();
-    try {
-      const access = this.access(AbortSignal.any([held.lost, AbortSignal.timeout(host.limits.captureMs)]));
-      const stored = await disks.workspace.store(host.artifacts, access);
-      const { sizeBytes, entryCount } = stored.tree;
-      host.telemetry("run.capture", { leaseId: held.id, ms: Math.round(performance.now() - began), newBytes: stored.newBytes, sizeBytes });
-      const version = { version_id: newId(), artifact: stored.artifact, size_bytes: sizeBytes, entry_count: entryCount };
-      return { result: { status: "captured", ...version }, stored };
-    } catch (error) {
-      return {
-        result: { status: "capture_failed", message: `The workspace could not be stored: ${errorText(error)}`.slice(0, 4096) },
-        stored: undefined,
-      };
-    }
-  }
-
-  /** The captured version becomes a local base, so that the next mount on this host fetches nothing. */
-  private async settle(stored: StoredDisk | undefined): Promise<void> {
-    const { host, disks, lease } = this;
-    if (disks === undefined) return;
-    await this.cleanup.add("workspace disk", () => disks.workspace.release());
-    if (stored === undefined) return;
-    const { orgId } = tenantKeys(lease.storage);
-    try {
-      const advancing = disks.workspace.advance(host.bases, orgId, stored);
-      await host.artifacts.learn(orgId, stored.manifest);
-      await advancing;
-    } catch (error) {
-      host.telemetry("background.failed", { what: "local base of a workspace", message: errorText(error) });
-    }
   }
 
   private decide(decision: Decision): void {
@@ -280,12 +230,6 @@ export class Mount {
 
   private check(): void {
     if (this.decision !== undefined) throw new Decided("The mount is decided");
-  }
-
-  private access(signal: AbortSignal): Access {
-    const { host, held, lease } = this;
-    const blobs = new GrantedBlobs(host.client, { leaseId: held.id, fence: lease.fence, deadline: held.deadline });
-    return { keys: tenantKeys(lease.storage), blobs, signal };
   }
 
   private plan(): MachinePlan {

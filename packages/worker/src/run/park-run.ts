@@ -14,7 +14,7 @@ import type { StoredDisk } from "../disks/layered-disk.ts";
 import { tenantKeys } from "../chunks/sealing.ts";
 import type { TemplateMemory } from "../checkpoints/template-memory.ts";
 import type { StoredMemory } from "../checkpoints/cut.ts";
-import { GrantedBlobs } from "../control/blob-grants.ts";
+import { leaseAccess } from "../control/lease-access.ts";
 import type { GuestMachine, MachineDisks } from "../guest/guest-machine.ts";
 import { newId } from "../new-id.ts";
 import { errorText } from "../telemetry.ts";
@@ -163,7 +163,7 @@ export class RunParking {
     const { parts, calls, onParked } = this.ground;
     const { cut, signal } = work;
     const began = performance.now();
-    const access = this.access(signal);
+    const access = leaseAccess(parts.host, parts.held, signal);
     const template = await this.ground.template();
     const stored = await this.store(access, { ...work, template });
     checkOn(signal);
@@ -242,7 +242,7 @@ export class RunParking {
       { id: lease.run.id, deadline: held.deadline, signal: held.lost },
     );
     if (said.kind === "stale") held.lose("stale");
-    if (said.kind === "refused") await (await this.ground.template()).refused(this.access(held.lost));
+    if (said.kind === "refused") await (await this.ground.template()).refused(leaseAccess(parts.host, parts.held, held.lost));
     if (said.kind !== "ok") throw new CalledOff(`The park was not accepted: ${JSON.stringify(said)}`);
     if (said.value.state === "resolved") calls.resolved(wait.callId, said.value.outcome);
     if (said.value.state === "refused") return "refused";
@@ -267,12 +267,6 @@ export class RunParking {
     if (!counts) return;
     this.notBefore = performance.now() + Math.min(pauses.maxMs, pauses.firstMs * 2 ** this.failures);
     this.failures += 1;
-  }
-
-  private access(signal: AbortSignal): Access {
-    const { host, held, lease } = this.ground.parts;
-    const blobs = new GrantedBlobs(host.client, { leaseId: held.id, fence: lease.fence, deadline: held.deadline });
-    return { keys: tenantKeys(lease.storage), blobs, signal };
   }
 }
 

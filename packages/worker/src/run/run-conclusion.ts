@@ -4,13 +4,10 @@
  * as a power cut would.
  */
 import type { AttemptEnd, WorkspaceResult } from "@helmr/protocol/worker";
-import { tenantKeys } from "../chunks/sealing.ts";
-import { GrantedBlobs } from "../control/blob-grants.ts";
-import type { StoredDisk } from "../disks/layered-disk.ts";
-import type { GuestMachine, MachineDisks } from "../guest/guest-machine.ts";
+import type { GuestMachine } from "../guest/guest-machine.ts";
 import { pause } from "../host/pause.ts";
-import { newId } from "../new-id.ts";
 import { errorText } from "../telemetry.ts";
+import { type CapturedTree, captureFailed, captureTree, leaveTree, unchangedTree } from "../workspace/captured-tree.ts";
 import type { Decision, RunParts, RunState } from "./run.ts";
 import { endByHost, endOfRun } from "./run-end.ts";
 
@@ -20,13 +17,6 @@ export interface Conclusion {
   before: RunState;
   cancel: { forced: boolean } | undefined;
 }
-
-interface Captured {
-  result: WorkspaceResult;
-  stored: StoredDisk | undefined;
-}
-
-const unchanged: Captured = { result: { status: "unchanged" }, stored: undefined };
 
 /** The state the control plane put the run in, or why it was not told. */
 export async function concludeRun(parts: RunParts, conclusion: Conclusion): Promise<string> {
@@ -40,15 +30,15 @@ export async function concludeRun(parts: RunParts, conclusion: Conclusion): Prom
   });
   if (!quiet) await stopped;
   const disks = before.phase === "running" ? before.disks : undefined;
-  const [captured] = await Promise.all([capture(parts, disks), parts.reporter.drain(), stopped]);
+  const { host, held, cleanup } = parts;
+  const capturing =
+    disks === undefined ? unchangedTree : captureTree(host, held, (access) => disks.workspace.store(host.artifacts, access));
+  const [captured] = await Promise.all([capturing, parts.reporter.drain(), stopped]);
   parts.timeline.mark("captured");
-  if (parts.held.lost.aborted) return "lost";
-  const state = await complete(parts, conclusion, captured);
-  await settleDisks(
-    parts,
-    before,
-    captured.stored !== undefined && (state === "finished" || state === "retrying") ? captured.stored : undefined,
-  );
+  if (held.lost.aborted) return "lost";
+  const state = await completeRun(parts, conclusion, captured);
+  const stored = state === "finished" || state === "retrying" ? captured.stored : undefined;
+  if ("disks" in before) await leaveTree(host, held, { disk: before.disks.workspace, stored, cleanup });
   return state;
 }
 
@@ -67,33 +57,6 @@ async function lastWords(parts: RunParts, conclusion: Conclusion, guest: GuestMa
   }
 }
 
-async function capture(parts: RunParts, disks: MachineDisks | undefined): Promise<Captured> {
-  if (disks === undefined) return unchanged;
-  const { host, held, lease } = parts;
-  const began = performance.now();
-  const signal = AbortSignal.any([held.lost, AbortSignal.timeout(host.limits.captureMs)]);
-  const blobs = new GrantedBlobs(host.client, { leaseId: held.id, fence: lease.fence, deadline: held.deadline });
-  try {
-    const stored = await disks.workspace.store(host.artifacts, { keys: tenantKeys(lease.storage), blobs, signal });
-    const { sizeBytes, entryCount } = stored.tree;
-    host.telemetry("run.capture", { leaseId: held.id, ms: Math.round(performance.now() - began), newBytes: stored.newBytes, sizeBytes });
-    const result = {
-      status: "captured" as const,
-      version_id: newId(),
-      artifact: stored.artifact,
-      size_bytes: sizeBytes,
-      entry_count: entryCount,
-    };
-    return { result, stored };
-  } catch (error) {
-    return captureFailed(`The workspace could not be stored: ${errorText(error)}`);
-  }
-}
-
-function captureFailed(message: string): Captured {
-  return { result: { status: "capture_failed", message: message.slice(0, 4096) }, stored: undefined };
-}
-
 function endOf(parts: RunParts, { decision, cancel }: Conclusion): AttemptEnd {
   // Asked to stop, and stopped: whatever the last straw was.
   if (decision.by === "host" && cancel !== undefined && decision.verdict.kind !== "spool_failed")
@@ -106,7 +69,7 @@ function endOf(parts: RunParts, { decision, cancel }: Conclusion): AttemptEnd {
   return end;
 }
 
-async function complete(parts: RunParts, conclusion: Conclusion, captured: Captured): Promise<string> {
+async function completeRun(parts: RunParts, conclusion: Conclusion, captured: CapturedTree): Promise<string> {
   const { host, held, lease, spool } = parts;
   const end = endOf(parts, conclusion);
   const said = (workspace: WorkspaceResult) =>
@@ -140,20 +103,4 @@ function activeMs({ clock, lease, isResumed }: RunParts, { decision }: Conclusio
   // What a guest that was resumed counts began before this lease.
   const said = decision.by === "guest" && !isResumed ? decision.ended.activeMs : 0;
   return Math.min(Math.max(clock.activeMs, said), lease.run.active_ms_left);
-}
-
-/** The captured version becomes a local base, so that the next run on this host fetches nothing. */
-async function settleDisks(parts: RunParts, before: RunState, stored: StoredDisk | undefined): Promise<void> {
-  if (!("disks" in before)) return;
-  const { workspace } = before.disks;
-  await parts.cleanup.add("workspace disk", () => workspace.release());
-  if (stored === undefined) return;
-  const { orgId } = tenantKeys(parts.lease.storage);
-  try {
-    const advancing = workspace.advance(parts.host.bases, orgId, stored);
-    await parts.host.artifacts.learn(orgId, stored.manifest);
-    await advancing;
-  } catch (error) {
-    parts.host.telemetry("background.failed", { what: "local base of a workspace", message: errorText(error) });
-  }
 }
