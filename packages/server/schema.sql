@@ -112,7 +112,6 @@ create table checkpoints (
   stored_bytes         bigint not null default 0,
   pause_ms             integer,
   restore_failures     integer not null default 0,
-  expires_at           timestamp with time zone,
   created_at           timestamp with time zone not null default now(),
   ready_at             timestamp with time zone,
   ended_at             timestamp with time zone,
@@ -128,8 +127,8 @@ create table checkpoints (
 );
 CREATE INDEX checkpoints_device ON public.checkpoints USING btree (device_artifact_id) WHERE (device_artifact_id IS NOT NULL);
 CREATE INDEX checkpoints_ended ON public.checkpoints USING btree (ended_at) WHERE ((state = ANY (ARRAY['invalid'::text, 'deleted'::text])) AND (memory_artifact_id IS NOT NULL));
-CREATE INDEX checkpoints_expiry ON public.checkpoints USING btree (expires_at) WHERE (state = 'ready'::text);
 CREATE INDEX checkpoints_memory ON public.checkpoints USING btree (memory_artifact_id) WHERE (memory_artifact_id IS NOT NULL);
+CREATE INDEX checkpoints_released ON public.checkpoints USING btree (ended_at) WHERE ((state = ANY (ARRAY['invalid'::text, 'deleted'::text])) AND (memory_artifact_id IS NULL));
 CREATE INDEX checkpoints_run ON public.checkpoints USING btree (run_id, created_at DESC);
 CREATE INDEX checkpoints_run_ready ON public.checkpoints USING btree (run_id) WHERE (state = 'ready'::text);
 CREATE INDEX checkpoints_scratch ON public.checkpoints USING btree (scratch_artifact_id) WHERE (scratch_artifact_id IS NOT NULL);

@@ -22,7 +22,6 @@ create table checkpoints (
   stored_bytes         bigint not null default 0,
   pause_ms             int,
   restore_failures     int not null default 0,
-  expires_at           timestamptz,
   created_at           timestamptz not null default now(),
   ready_at             timestamptz,
   ended_at             timestamptz
@@ -30,13 +29,13 @@ create table checkpoints (
 create index checkpoints_run on checkpoints (run_id, created_at desc);
 create index checkpoints_run_ready on checkpoints (run_id) where state = 'ready';
 create index checkpoints_wait on checkpoints (wait_id);
-create index checkpoints_expiry on checkpoints (expires_at) where state = 'ready';
 -- What the collection asks of each artifact, and ended checkpoints that have not let go of theirs.
 create index checkpoints_memory on checkpoints (memory_artifact_id) where memory_artifact_id is not null;
 create index checkpoints_device on checkpoints (device_artifact_id) where device_artifact_id is not null;
 create index checkpoints_scratch on checkpoints (scratch_artifact_id) where scratch_artifact_id is not null;
 create index checkpoints_template on checkpoints (template_artifact_id) where template_artifact_id is not null;
 create index checkpoints_ended on checkpoints (ended_at) where state in ('invalid', 'deleted') and memory_artifact_id is not null;
+create index checkpoints_released on checkpoints (ended_at) where state in ('invalid', 'deleted') and memory_artifact_id is null;
 
 alter table runs add foreign key (checkpoint_id) references checkpoints deferrable initially deferred;
 create index runs_checkpoint on runs (checkpoint_id) where checkpoint_id is not null;

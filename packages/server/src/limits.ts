@@ -32,8 +32,6 @@ export const engineLimits = {
   claimLookAnywayMs: 10_000,
   /** How long a worker may use a URL it was given. */
   grantTtlMs: 15 * 60_000,
-  /** A checkpoint is kept for so long beyond the time at which its wait ends by itself. */
-  checkpointKeepMs: 86_400_000,
   /** A checkpoint is tried so often when trying again may help; then its task decides. */
   restoreFailuresMax: 5,
   /** Bytes of one stored log chunk, and of one record derived from it. */

@@ -24,5 +24,7 @@ export const storageLimits = {
   versionsRemovedAtOnce: 500,
   /** An ended checkpoint lets go of its memory after so long: a worker may still be reading it. */
   endedCheckpointsMs: HOUR,
+  /** That a run was parked, for how long its machine stood still and where, is remembered for so long afterwards. */
+  endedCheckpointRowsMs: 7 * DAY,
   orphanPeriodMs: 6 * HOUR,
 } as const;

@@ -15,6 +15,7 @@ import type { EngineContext } from "../engine-context.ts";
 import { storageLimits } from "../storage-limits.ts";
 import {
   storageForget,
+  storageForgetCheckpoints,
   storageGiveUpArtifact,
   storageGiveUpPack,
   storageKnown,
@@ -45,6 +46,7 @@ const before = "00000000-0000-0000-0000-000000000000";
 /** One walk over everything. */
 export async function markStorage({ db }: Context, page: number = storageLimits.page): Promise<Collected> {
   let changed = await storageReleaseCheckpoints(db, storageLimits.endedCheckpointsMs, page);
+  changed += await storageForgetCheckpoints(db, storageLimits.endedCheckpointRowsMs, page);
   let scanned = 0;
   // Artifacts first: what they let go of is seen by the walk over the packs.
   for (const kind of ["artifacts", "packs"] as const) {

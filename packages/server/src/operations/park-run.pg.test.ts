@@ -77,17 +77,11 @@ describe("parkRun()", () => {
       suspension: "parked",
       condition: "open",
     });
-    expect(
-      await sessions.one(
-        "select state, key_id, pause_ms, requires, expires_at > now() + interval '1 day' as kept from checkpoints where id = $1",
-        [request.checkpointId],
-      ),
-    ).toEqual({
+    expect(await sessions.one("select state, key_id, pause_ms, requires from checkpoints where id = $1", [request.checkpointId])).toEqual({
       state: "ready",
       key_id: "k1",
       pause_ms: 12,
       requires: request.requires,
-      kept: true,
     });
     expect(await sessions.sql("select state from leases where run_id = $1", [program.runId])).toEqual([{ state: "released" }]);
     expect(await sessions.sql("select state from workspace_mounts where workspace_id = $1", [run["workspace_id"]])).toEqual([

@@ -8,7 +8,6 @@
 import type { NewArtifact, WaitOutcome, WorkspaceResult } from "@helmr/protocol/worker";
 import { decideCommit } from "../domain/workspace.ts";
 import type { EngineContext } from "../engine-context.ts";
-import { engineLimits } from "../limits.ts";
 import { invalid, type Refusal } from "../outcome.ts";
 import { artifactInsert } from "../store/artifact.ts";
 import { checkpointGet, checkpointPark } from "../store/checkpoint.ts";
@@ -133,5 +132,5 @@ async function saveCheckpoint(tx: Tx, run: EndingRun, call: RunCall, request: Pa
     pause_ms: request.pauseMs,
     active_ms: run.active_ms + request.activeMs,
   };
-  await checkpointPark(tx, run, row, engineLimits.checkpointKeepMs);
+  await checkpointPark(tx, run, row);
 }

@@ -30,23 +30,20 @@ interface ParkParams {
   key_id: string;
   stored_bytes: number;
   pause_ms: number;
-  keep_ms: number;
   active_ms: number;
 }
 
 /**
- * The run's part of the cut: checkpoint ready, lease and mount ended, the run waits. It is kept until a day after the time at which its wait ends by itself; a
- * wait without such a time keeps it for as long as it is open.
+ * The run's part of the cut: checkpoint ready, lease and mount ended, the run waits. It is kept for as long as the run waits or is on its way back, however
+ * long that is; whatever ends that ends the checkpoint in the same statement.
  */
 const park = statement<ParkParams, { workspace_wanted: boolean }>(
   "checkpoint_park",
   `with saved as (
           insert into checkpoints (id, environment_id, run_id, attempt_id, wait_id, state, worker_id, compatibility, requires, resume_state, template_artifact_id,
-                                   memory_artifact_id, device_artifact_id, scratch_artifact_id, workspace_version_id, key_id, stored_bytes, pause_ms,
-                                   expires_at, ready_at)
+                                   memory_artifact_id, device_artifact_id, scratch_artifact_id, workspace_version_id, key_id, stored_bytes, pause_ms, ready_at)
           select $checkpoint_id, r.environment_id, r.id, r.attempt_id, w.id, 'ready', $worker_id, $compatibility::jsonb, $requires, $resume_state::jsonb,
-                 $template, $memory, $device, $scratch, $workspace_version_id::uuid, $key_id, $stored_bytes, $pause_ms,
-                 coalesce(w.due_at, least(w.timeout_at, (select t.timeout_at from tokens t where t.id = w.token_id))) + $keep_ms * interval '1 millisecond', now()
+                 $template, $memory, $device, $scratch, $workspace_version_id::uuid, $key_id, $stored_bytes, $pause_ms, now()
             from runs r join run_waits w on w.id = $wait_id where r.id = $run_id),
         lease as (update leases set state = '${leaseTransitions.release.to}', ended_at = now() where id = $lease_id and state ${inStates(leaseTransitions.release.from)}),
         mount as (update workspace_mounts set state = 'unmounted', updated_at = now()
@@ -151,13 +148,13 @@ const fork = statement<{ run_id: string; checkpoint_id: string; workspace_id: st
    update runs set workspace_id = $workspace_id where id = $run_id`,
 );
 
-export type NewCheckpoint = Omit<ParkParams, "compatibility" | "resume_state" | "run_id" | "keep_ms"> & {
+export type NewCheckpoint = Omit<ParkParams, "compatibility" | "resume_state" | "run_id"> & {
   compatibility: object;
   resume_state: object;
 };
 
-export const checkpointPark = (tx: Tx, run: LockedRun, row: NewCheckpoint, keepMs: number) =>
-  tx.one(park, { ...row, run_id: run.id, compatibility: json(row.compatibility), resume_state: json(row.resume_state), keep_ms: keepMs });
+export const checkpointPark = (tx: Tx, run: LockedRun, row: NewCheckpoint) =>
+  tx.one(park, { ...row, run_id: run.id, compatibility: json(row.compatibility), resume_state: json(row.resume_state) });
 export const checkpointGet = (on: Queryable, id: string) => on.one(get, { id });
 export const checkpointResumed = (tx: Tx, run: LockedRun, checkpointId: string, liveMs: number) =>
   tx.run(resumed, { run_id: run.id, checkpoint_id: checkpointId, live_ms: liveMs });

@@ -175,6 +175,12 @@ const releaseCheckpoints = statement<{ older_ms: number; row_limit: number }>(
                     and ended_at < now() - $older_ms * interval '1 millisecond' order by ended_at limit $row_limit)`,
 );
 
+const forgetCheckpoints = statement<{ older_ms: number; row_limit: number }>(
+  "storage_forget_checkpoints",
+  `delete from checkpoints where id in (select id from checkpoints where state in ('invalid', 'deleted') and memory_artifact_id is null
+                                           and ended_at < now() - $older_ms * interval '1 millisecond' order by ended_at limit $row_limit)`,
+);
+
 type Pages = { after: string; limit: number };
 export const storageMark = {
   artifacts: async (on: Queryable, { after, limit }: Pages) => (await on.one(markArtifacts, { after, row_limit: limit })) as Marked,
@@ -221,6 +227,8 @@ export const storageRefuse = {
 };
 export const storageReleaseCheckpoints = (on: Queryable, olderMs: number, limit: number) =>
   on.run(releaseCheckpoints, { older_ms: olderMs, row_limit: limit });
+export const storageForgetCheckpoints = (on: Queryable, olderMs: number, limit: number) =>
+  on.run(forgetCheckpoints, { older_ms: olderMs, row_limit: limit });
 
 interface Source {
   orgId: string;
