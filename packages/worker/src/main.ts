@@ -49,7 +49,8 @@ async function main(): Promise<number> {
   });
   const memory = watchMemory(config.memoryReserveMib, () => worker.relieve());
   const asked = new Promise<string>((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+    // Not once: at its parent's death every thread that carries the death signal gets it, and a second one must not end what the first began.
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => resolve(signal));
   });
   const facts = await worker.start();
   const warming = worker.warm().then(() => writeReady(config, facts));

@@ -7,6 +7,9 @@ export interface Started {
   stop(): Promise<void>;
 }
 
+/** A parent that dies signals once per thread that carries the death signal: what comes together is one. */
+const oneSignalMs = 1_000;
+
 export async function runUntilSignal(name: string, start: (config: Config, telemetry: Telemetry) => Promise<Started>): Promise<void> {
   const config = configOrExit();
   if (process.argv.includes("--print-config")) {
@@ -22,9 +25,14 @@ export async function runUntilSignal(name: string, start: (config: Config, telem
     ...(started.address ? { address: started.address } : {}),
   });
   const reason = await new Promise<string>((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+    let first: number | undefined;
+    const ask = (signal: string) => {
+      first ??= performance.now();
+      resolve(signal);
+      if (performance.now() - first > oneSignalMs) process.exit(1);
+    };
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, ask);
   });
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => process.exit(1));
   await started.stop();
   telemetry.emit("stopped", { process: name, reason });
 }
