@@ -1,7 +1,14 @@
 import { defineConfig } from "vitest/config";
 
 /** Real guests for minutes: only when they are asked for (`node scripts/test.ts long`), because everything else has to fit into CI's 25 minutes. */
-const long = ["packages/worker/src/images/image-build.vm.test.ts", "test/e2e/park-resume.e2e.ts", "test/e2e/console-live.e2e.ts"];
+const long = [
+  "packages/worker/src/images/image-build.vm.test.ts",
+  "packages/worker/src/images/image-tools.vm.test.ts",
+  "packages/worker/src/images/image-ends.vm.test.ts",
+  "test/e2e/images.e2e.ts",
+  "test/e2e/park-resume.e2e.ts",
+  "test/e2e/console-live.e2e.ts",
+];
 
 /** The kinds of tests (house §6). `unit` needs nothing; `database` and `contract` need PostgreSQL; `e2e` needs real guests. */
 export default defineConfig({

@@ -43,7 +43,10 @@ test("a step is kept once and found; secrets are given by name; the deployment's
     { image: "tools", digest: artifact.digest, artifact_id: artifact.artifact_id, config: { env: {}, workdir: "/app", user: "dev" } },
   ];
   const result = { status: "built" as const, index, task_tree: newArtifact(orgId), images };
-  expect(await worker.post("buildComplete", { ...fenced, report_through: 0, result }, id)).toEqual({ state: "deployed" });
+  expect(await worker.post("buildComplete", { ...fenced, report_through: 0, result }, id)).toEqual({
+    state: "deployed",
+    warm: [{ image: artifact.digest, milli_cpu: 2000, memory_mib: 2048 }],
+  });
   const promoted = await api.plane.api.call("POST", `/api/deployments/${created.json.id}/promote`, { body: {} });
   expect(promoted.status).toBe(200);
   const { json } = await api.plane.api.call("GET", "/api/sandboxes/box");

@@ -50,11 +50,17 @@ export async function installComponents({ layout, install, databaseUrl }: Instal
         HELMR_STATE_DIR: join(layout.data, "worker"),
         HELMR_GUEST_DIR: join(layout.data, "guest"),
         HELMR_READY_FILE: workerReadyFile(layout),
+        ...passedOn(["HELMR_REGISTRY_MIRRORS", "HELMR_REGISTRIES", "HELMR_IMAGE_PULL"]),
       },
       log: join(layout.logs, "worker.log"),
       graceMs: 40_000,
     },
   ];
+}
+
+/** What whoever calls `up` says about registries of images. */
+function passedOn(names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
 }
 
 interface UntilReady {

@@ -21,6 +21,7 @@ import { Mount } from "./mount/mount.ts";
 import { Run } from "./run/run.ts";
 import type { RunJournal } from "./run/run-journal.ts";
 import { errorText } from "./telemetry.ts";
+import { WarmTemplates } from "./templates/warm-templates.ts";
 import type { MachineShape } from "./vm/driver.ts";
 import { workerFacts } from "./worker-facts.ts";
 import type { WorkerHost } from "./worker-host.ts";
@@ -62,6 +63,7 @@ export class WorkerProcess {
   private readonly options: WorkerProcessOptions;
   private readonly host: WorkerHost;
   private readonly ledger: CapacityLedger;
+  private readonly warming: WarmTemplates;
   private readonly working = new Map<string, Working>();
   private readonly loops: Promise<void>[] = [];
   private table: LeaseTable | undefined;
@@ -78,6 +80,7 @@ export class WorkerProcess {
     const { capacity, room } = options;
     const total = { milli_cpu: capacity.milliCpu, memory_mib: capacity.memoryMib, disk_mib: room.usableMib, slots: capacity.slots };
     this.ledger = new CapacityLedger(total, machineOverheadMib);
+    this.warming = new WarmTemplates({ ...this.host, room: (shape, signal) => this.roomFor(shape, signal) });
     this.refused = new Promise((resolve) => {
       this.refuse = resolve;
     });
@@ -129,6 +132,7 @@ export class WorkerProcess {
   private async drainNow(reason: string): Promise<void> {
     this.host.telemetry("worker.draining", { reason });
     this.claims?.stop();
+    await this.warming.close();
     for (const work of this.working.values()) work.parkSoon?.();
     await this.untilIdle(this.options.drainMs);
     await this.untilIdle(parkOnDrainMs, ({ isParking }) => isParking?.() === true);
@@ -211,8 +215,19 @@ export class WorkerProcess {
       table.remove(held);
       this.working.delete(held.id);
       this.ledger.release(held.id);
+      if (work instanceof Build && this.draining === undefined) this.warming.wish(work.warm, lease.storage);
     });
     this.working.set(held.id, { done, interrupt: (message) => work.interrupt(message), ...parkingOf(work) });
+  }
+
+  /** What nothing has taken, processors included: leases come first. */
+  private async roomFor(shape: MachineShape, signal: AbortSignal): Promise<boolean> {
+    for (;;) {
+      if (signal.aborted) return false;
+      const { milli_cpu: milliCpu, memory_mib: memoryMib, slots } = this.ledger.free();
+      if (slots > 0 && memoryMib >= shape.memoryMib && milliCpu >= Math.min(1000 * shape.vcpus, this.ledger.total.milli_cpu)) return true;
+      await this.ledger.released(signal);
+    }
   }
 
   private workOf(held: HeldLease): { execute(journal?: RunJournal): Promise<void>; interrupt(message: string): void } {

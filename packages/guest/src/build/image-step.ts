@@ -12,6 +12,7 @@ import { PlacedSecrets } from "../supervisor/secrets.ts";
 import type { StepGround } from "../supervisor/supervisor.ts";
 import { TarExtractor } from "../tar/extract.ts";
 import { TarError } from "../tar/headers.ts";
+import { imageDependencies } from "./image-dependencies.ts";
 import { TailOutput } from "./tail-output.ts";
 import { startStep } from "./tenant-step.ts";
 
@@ -37,7 +38,7 @@ export async function imageStep(request: ImageStepRequest, ground: StepGround): 
   await ground.tool.leaveRoot();
   await ground.tool.trim(ground.attachment.fileSystems);
   await ground.tool.freeze(ground.attachment.fileSystems);
-  return node.status === "done" ? node : result;
+  return node.status === "done" ? { ...result, ...node } : result;
 }
 
 /** What is looked for behind a step is not part of its log. */
@@ -57,6 +58,7 @@ async function perform(
 ): Promise<ImageStepResult> {
   try {
     if (step.kind === "run") return await run(step, ground, options);
+    if (step.kind === "dependencies") return await imageDependencies(step, ground, options);
     if (step.kind === "copyFrom") await ground.tool.copy(step.source, step.destination);
     else if (step.file === undefined) await copyDirectory(step, ground);
     else await copyFile(step, ground, step.file);

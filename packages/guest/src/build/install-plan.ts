@@ -5,11 +5,15 @@
  *   The SDK is left out. It is the platform's, belongs to this release and comes from the substrate; a project that needs nothing else needs
  *   no registry. When another package depends on it, it stays where the lock says.
  *   Paths (`file:` dependencies, workspaces) are moved, because the source stands below the root of the tree.
+ *
+ * npm installs at the root of the tree. Other package managers, whose lock files cannot be moved so, install in the source, and what they made is moved.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { choosePackageManager, type PackageManager } from "@helmr/protocol/guest";
 import { type ConfinedTree, PathError } from "../supervisor/confined-tree.ts";
 import { buildLimits } from "./build-limits.ts";
 import { ProjectError } from "./builder-pipe.ts";
+import { withoutSdk } from "./lock-edits.ts";
 
 const sdkName = "@helmr/sdk";
 
@@ -26,9 +30,13 @@ interface LockEntry extends Manifest {
 }
 
 export interface InstallPlan {
-  manifest: Manifest;
-  lock: { name: string; content: string } | undefined;
-  npmrc: string | undefined;
+  manager: PackageManager;
+  /** Where it runs, as a path in the tree; empty: its root. */
+  place: string;
+  /** In that place while it runs. `before`: what stands there otherwise. */
+  files: { name: string; content: string; before: string | undefined }[];
+  /** Content of the lock file as it was sent, when it is text. */
+  lock: string | undefined;
 }
 
 /** undefined: there is nothing to install. `source` is where the project's source is in the tree. */
@@ -38,14 +46,47 @@ export function planInstall(tree: ConfinedTree, source: string): InstallPlan | u
   const declared = parseObject(text, "package.json") as Manifest;
   const moved = movedManifest(declared, source);
   if (Object.keys(moved.dependencies ?? {}).length === 0 && Object.keys(moved.optionalDependencies ?? {}).length === 0) return undefined;
+  const locks = new Map<string, string>();
+  const manager = choosePackageManager(declared["packageManager"], (path) => {
+    const lock = readText(tree, `${source}/${path}`, buildLimits.lockBytes);
+    if (lock !== undefined) locks.set(path, lock);
+    return lock !== undefined;
+  });
+  const lock = manager.lock === undefined ? undefined : locks.get(manager.lock);
+  return manager.name === "npm" ? planNpm(tree, { source, moved, manager, lock }) : planOther({ source, text, declared, manager, lock });
+}
+
+interface Chosen {
+  source: string;
+  manager: PackageManager;
+  lock: string | undefined;
+}
+
+function planNpm(tree: ConfinedTree, { source, moved, manager, lock }: Chosen & { moved: Manifest }): InstallPlan {
   // Scripts of the project itself prepare a checkout (husky and the like); those of its dependencies do run.
   const { scripts: _scripts, ...manifest } = moved;
   const npmrc = readText(tree, `${source}/.npmrc`, buildLimits.packageJsonBytes);
-  for (const name of ["package-lock.json", "npm-shrinkwrap.json"]) {
-    const lock = readText(tree, `${source}/${name}`, buildLimits.lockBytes);
-    if (lock !== undefined) return { manifest, npmrc, lock: { name, content: movedLock({ text: lock, name, source, manifest }) } };
+  const files = npmrc === undefined ? [] : [{ name: ".npmrc", content: npmrc, before: undefined }];
+  if (lock !== undefined && manager.lock !== undefined)
+    files.push({ name: manager.lock, content: movedLock({ text: lock, name: manager.lock, source, manifest }), before: undefined });
+  files.push({ name: "package.json", content: JSON.stringify(manifest, null, 2), before: undefined });
+  return { manager, place: "", files, lock };
+}
+
+function planOther({ source, text, declared, manager, lock }: Chosen & { text: string; declared: Manifest }): InstallPlan {
+  const { scripts: _scripts, packageManager: _manager, ...manifest } = declared;
+  for (const member of ["dependencies", "optionalDependencies"] as const) {
+    const { [sdkName]: _sdk, ...others } = manifest[member] ?? {};
+    if (manifest[member] !== undefined) manifest[member] = others;
   }
-  return { manifest, npmrc, lock: undefined };
+  // Those that have a flag for it compare the rest with their lock file.
+  if (manager.name === "bun" || lock?.includes("__metadata:") === true) delete manifest["devDependencies"];
+  const files = [{ name: "package.json", content: JSON.stringify(manifest, null, 2), before: text }];
+  if (manager.name === "pnpm" && manager.lock !== undefined && lock !== undefined)
+    files.push({ name: manager.lock, content: withoutSdk(lock), before: lock });
+  else if (manager.lock !== undefined && lock !== undefined && manager.lock !== "bun.lockb")
+    files.push({ name: manager.lock, content: lock, before: lock });
+  return { manager, place: source, files, lock };
 }
 
 function movedManifest(manifest: Manifest, source: string): Manifest {

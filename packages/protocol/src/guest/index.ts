@@ -9,6 +9,7 @@ export * from "./handshake.ts";
 export * from "./image-step.ts";
 export * from "./messages.ts";
 export * from "./network.ts";
+export * from "./package-manager.ts";
 export * from "./processes.ts";
 export * from "./program-calls.ts";
 export * from "./run.ts";

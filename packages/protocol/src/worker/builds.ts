@@ -37,4 +37,11 @@ export const buildCompleteRequest = fencedLease.extend({
     z.object({ status: z.literal("interrupted"), message: z.string().max(4096) }),
   ]),
 });
-export const buildCompleteResponse = z.object({ state: z.enum(["deployed", "failed", "requeued"]) });
+export const buildCompleteResponse = z.object({
+  state: z.enum(["deployed", "failed", "requeued"]),
+  /** Machines that the deployment's runs will want: built images (by digest) and their shapes. A worker with room makes the templates ahead. */
+  warm: z
+    .array(z.object({ image: z.string(), milli_cpu: count, memory_mib: count }))
+    .max(1000)
+    .optional(),
+});

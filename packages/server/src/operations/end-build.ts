@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import type { z } from "zod";
 import { canonicalJson } from "@helmr/protocol/shared";
-import type { BuildEvent, buildCompleteRequest } from "@helmr/protocol/worker";
+import type { BuildEvent, buildCompleteRequest, buildCompleteResponse } from "@helmr/protocol/worker";
 import { assertNever } from "../assert.ts";
 import { builtInImage, type CheckedProject, checkProject } from "../domain/declarations.ts";
 import { decideInterruptedBuild } from "../domain/deployment.ts";
@@ -78,7 +78,7 @@ function builtEvent(event: BuildEvent): DeploymentEvent {
 }
 
 type BuildResult = z.output<typeof buildCompleteRequest>["result"];
-export type BuildEnd = { state: "deployed" | "failed" | "requeued" };
+export type BuildEnd = z.output<typeof buildCompleteResponse>;
 
 export async function completeBuild(
   context: EngineContext,
@@ -163,7 +163,8 @@ async function storeBuild(tx: Tx, build: BuildingRow, result: Built): Promise<Bu
   const wrong = (await checkArtifact(tx, build.org_id, result.task_tree)) ?? (await checkImages(tx, build, result));
   if (wrong) return failBuild(tx, build, wrong, { kind: "artifacts" });
   await artifactInsert(tx, build.org_id, "task", result.task_tree);
-  await deploymentCatalogInsert(tx, catalogRows(build, checked.value, images));
+  const catalog = catalogRows(build, checked.value, images);
+  await deploymentCatalogInsert(tx, catalog);
   await deploymentDeploy(tx, build, {
     taskArtifactId: result.task_tree.artifact_id,
     buildManifestDigest: result.task_tree.digest,
@@ -173,7 +174,16 @@ async function storeBuild(tx: Tx, build: BuildingRow, result: Built): Promise<Bu
   await deploymentEventAppend(tx, build.id, [
     { kind: "deployment.deployed", severity: "info", message, attributes: { tasks: checked.value.tasks.map((task) => task.taskId) } },
   ]);
-  return { state: "deployed" };
+  const warm = wantedMachines(catalog.sandboxes);
+  return { state: "deployed", ...(warm.length === 0 ? {} : { warm }) };
+}
+
+/** Each once; those of the built-in image every worker has. */
+function wantedMachines(sandboxes: readonly CatalogSandbox[]): Required<BuildEnd>["warm"] {
+  const wanted = sandboxes.flatMap(({ image_artifact_id: built, image_ref: image, milli_cpu, memory_mib }) =>
+    built === null ? [] : [{ image, milli_cpu, memory_mib }],
+  );
+  return [...new Map(wanted.map((one) => [JSON.stringify(one), one])).values()];
 }
 
 /** Images are steps that were kept before. */

@@ -85,7 +85,10 @@ describe("steps of images", () => {
       images: [{ image: "tools", digest: one.key, artifact_id: artifactId, config: { env: {}, workdir: "/w", user: "" } }],
     });
     const id = one.artifact.artifact_id;
-    expect(await completeBuild(engine.context, call, { reportThrough: 0, result: result(id) })).toEqual({ state: "deployed" });
+    expect(await completeBuild(engine.context, call, { reportThrough: 0, result: result(id) })).toEqual({
+      state: "deployed",
+      warm: [{ image: one.key, milli_cpu: 2000, memory_mib: 2048 }],
+    });
     const sandbox = await engine.one("select image_artifact_id, image_ref from deployment_sandboxes where deployment_id = $1", [
       call.deploymentId,
     ]);

@@ -11,7 +11,7 @@
  */
 import { createReadStream } from "node:fs";
 import { mkdir, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { type BuildFailure, buildResult, firstDynamicStream, guestStreams, type ProjectIndex } from "@helmr/protocol/guest";
 import type { ArtifactRef, BuildLease, WorkerBody } from "@helmr/protocol/worker";
 import { assert } from "../assert.ts";
@@ -20,12 +20,21 @@ import { GrantedBlobs } from "../control/blob-grants.ts";
 import type { HeldLease } from "../control/held-lease.ts";
 import { LayeredDisk, type StoredDisk } from "../disks/layered-disk.ts";
 import { GuestSilent } from "../guest/guest-link.ts";
-import { acquireTemplate, attachGuest, cleanUp, type GuestMachine, type MachinePlan, startMachine } from "../guest/guest-machine.ts";
+import {
+  acquireTemplate,
+  attachGuest,
+  cleanUp,
+  type GuestMachine,
+  type MachinePlan,
+  shapeOf,
+  startMachine,
+} from "../guest/guest-machine.ts";
 import { Cleanup } from "../host/cleanup.ts";
 import { ImageBuilder } from "../images/image-builder.ts";
 import { ImageError } from "../images/image-error.ts";
 import { StepCache } from "../images/step-cache.ts";
 import type { HeldTemplate } from "../templates/template-store.ts";
+import type { WantedTemplate } from "../templates/warm-templates.ts";
 import { emptyDisk } from "../run/run-disks.ts";
 import { errorText } from "../telemetry.ts";
 import type { MachineExit } from "../vm/driver.ts";
@@ -33,7 +42,7 @@ import type { WorkerHost } from "../worker-host.ts";
 import type { Access, Base } from "../workspace/base-store.ts";
 import { BuildEvents } from "./build-events.ts";
 import { fetchSource, SourceUnavailable } from "./build-source.ts";
-import { dependencyInputs, explainInstall } from "./dependency-inputs.ts";
+import { type DependencyInputs, dependencyInputs, explainInstall, installKey } from "./dependency-inputs.ts";
 
 type BuildOutcome = WorkerBody<"buildComplete">["result"];
 
@@ -66,6 +75,11 @@ export class Build {
   private exit: MachineExit | undefined;
   private template: HeldTemplate | undefined;
   private stored: { tree: LayeredDisk; disk: StoredDisk } | undefined;
+  /** What the deployment's runs will want. */
+  readonly warm: WantedTemplate[] = [];
+  private readonly builtImages = new Map<string, ArtifactRef>();
+  /** Dependencies that are to be installed. */
+  private wanted: DependencyInputs | undefined;
   private cancelled: string | undefined;
   private interrupted: string | undefined;
 
@@ -118,6 +132,7 @@ export class Build {
     const access: Access = { keys: tenantKeys(lease.storage), blobs, signal };
     const source = join(directory, "source.tar");
     await bothDone(fetchSource(host.client, { held, lease }, { path: source, signal }), this.prepare(access));
+    this.wanted = await dependencyInputs(source, signal);
     const ground = await this.dependencies(access, source);
     const { answer, tree } = await this.inGuest({ access, source, name: "tree", cleanup: this.cleanup, ground });
     const parsed = buildResult.safeParse(answer);
@@ -136,12 +151,15 @@ export class Build {
   }
 
   private async buildImages(index: ProjectIndex, { access, source }: { access: Access; source: string }) {
-    const { host, held, lease, directory, events, template } = this;
+    const { host, held, lease, directory, events, template, wanted } = this;
     const used = index.sandboxes.flatMap((sandbox) => (sandbox.image === undefined ? [] : [sandbox.image]));
     if (used.length === 0) return [];
     assert(template !== undefined, "A build has the template of its machines");
     const untilMs = this.startedAt + lease.deployment.timeout_ms;
-    return new ImageBuilder({ host, held, lease, directory, template, events, access, source, untilMs }, index.images).build(used);
+    const parts = { host, held, lease, directory, template, events, access, source, untilMs, dependencies: wanted };
+    const built = await new ImageBuilder(parts, index.images).build(used);
+    for (const { artifact } of built) this.builtImages.set(artifact.digest, artifact);
+    return built.map(({ completed }) => completed);
   }
 
   private async prepare(access: Access): Promise<void> {
@@ -151,11 +169,12 @@ export class Build {
 
   /** The tree with the project's dependencies, of an earlier build or made now; undefined when they are installed by the build itself. */
   private async dependencies(access: Access, source: string): Promise<Base | undefined> {
-    const { host, held, lease, events } = this;
-    const wanted = await dependencyInputs(source, host.builtInImage, access.signal);
-    if (wanted === undefined) return undefined;
+    const { host, held, lease, events, wanted } = this;
+    if (wanted?.isShared !== true) return undefined;
     const cache = new StepCache({ client: host.client, held, deploymentId: lease.deployment.id });
-    const { key, inputs } = wanted;
+    // The image's directory is named after what it is made of.
+    const inputs = { ...wanted.inputs, image: basename(dirname(host.builtInImage)) };
+    const key = installKey(inputs);
     const { byKey, previous } = await cache.find([{ key, place: dependencyPlace }]);
     const found = byKey.get(key);
     if (found !== undefined) {
@@ -293,6 +312,10 @@ export class Build {
     const answer = await host.client.call("buildComplete", body, { id: lease.deployment.id, deadline: held.deadline, signal: held.lost });
     if (answer.kind === "ok") {
       if (answer.value.state === "deployed") await this.keepTree();
+      for (const { image, ...needs } of answer.value.warm ?? []) {
+        const artifact = this.builtImages.get(image);
+        if (artifact !== undefined) this.warm.push({ image, artifact, shape: shapeOf(needs) });
+      }
       return answer.value.state;
     }
     if (answer.kind === "stale") held.lose("stale");
@@ -327,6 +350,7 @@ export class Build {
 const imageFailures: Partial<Record<ImageError["code"], BuildFailure["kind"]>> = {
   step_timeout: "timeout",
   step_out_of_memory: "out_of_memory",
+  dependencies_failed: "dependencies_failed",
 };
 
 /** Waits for both, also when one fails. */

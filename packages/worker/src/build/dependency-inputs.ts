@@ -1,39 +1,65 @@
 /**
- * What the installed dependencies of a project depend on (sdk §8.1): the parts of package.json that npm reads, the lock file, the settings. Without a lock
- * file, or with packages of the project itself among them, there is no key and they are installed for each build.
+ * What the installed dependencies of a project depend on (sdk §8.1): the parts of package.json that its package manager reads, the lock file, the settings.
+ * Without a lock file, or with packages of the project itself among them, that is the whole of the source: then nothing is kept for other builds but in
+ * images, whose steps must have a key.
  */
 import { createHash } from "node:crypto";
-import { basename, dirname } from "node:path";
+import { choosePackageManager, managerSettings, type PackageManager } from "@helmr/protocol/guest";
 import { canonicalJson } from "@helmr/protocol/shared";
 import { ImageError } from "../images/image-error.ts";
 import { SourceArchive } from "../images/steps/source-archive.ts";
 
 export interface DependencyInputs {
-  key: string;
+  manager: PackageManager["name"];
   inputs: Record<string, string>;
+  /** Other sources may have the same. */
+  isShared: boolean;
 }
 
 const textBytesMax = 64 * 1024 * 1024;
 const sdkName = "@helmr/sdk";
-const read = ["dependencies", "optionalDependencies", "devDependencies", "peerDependencies", "overrides", "name", "version"] as const;
+const read = [
+  "dependencies",
+  "optionalDependencies",
+  "devDependencies",
+  "peerDependencies",
+  "overrides",
+  "resolutions",
+  "pnpm",
+  "trustedDependencies",
+  "patchedDependencies",
+  "dependenciesMeta",
+  "catalog",
+  "catalogs",
+  "name",
+  "version",
+] as const;
+/** Beside settings: what they name. */
+const patchDirectories = ["patches", ".yarn/patches", ".yarn/plugins"];
 
-export async function dependencyInputs(source: string, builtInImage: string, signal: AbortSignal): Promise<DependencyInputs | undefined> {
+/** undefined: there is nothing to install, or the source cannot be read, which the guest says. */
+export async function dependencyInputs(source: string, signal: AbortSignal): Promise<DependencyInputs | undefined> {
   try {
     const archive = await SourceArchive.read(source, signal);
     const text = async (path: string) => readText(archive, path, signal);
     const manifest = JSON.parse((await text("package.json")) ?? "") as Record<string, unknown>;
-    const lock = (await text("npm-shrinkwrap.json")) ?? (await text("package-lock.json"));
-    if (lock === undefined || manifest["workspaces"] !== undefined) return undefined;
     const declared = Object.entries({ ...(manifest["dependencies"] as object), ...(manifest["optionalDependencies"] as object) });
     const others = declared.filter(([name]) => name !== sdkName);
-    if (others.length === 0 || others.some(([, range]) => /^(file|link|workspace|portal):/.test(String(range)))) return undefined;
+    if (others.length === 0) return undefined;
+    const manager = choosePackageManager(manifest["packageManager"], (path) => archive.has(path));
+    const isLocal =
+      manifest["workspaces"] !== undefined || others.some(([, range]) => /^(file|link|workspace|portal):/.test(String(range)));
+    const isShared = manager.lock !== undefined && !isLocal;
+    const settings = await Promise.all(managerSettings[manager.name].map(async (path) => (await text(path)) ?? ""));
+    const patches = manager.name === "npm" ? [] : patchDirectories.map((path) => directoryDigest(archive, path, signal));
     const inputs = {
+      manager: `${manager.name} ${manager.version ?? ""}`,
       manifest: digest(canonicalJson(Object.fromEntries(read.flatMap((name) => (name in manifest ? [[name, manifest[name]]] : []))))),
-      lock: digest(lock),
-      settings: digest((await text(".npmrc")) ?? ""),
-      image: basename(dirname(builtInImage)),
+      lock: manager.lock === undefined ? "" : archive.select({ kind: "file", path: manager.lock }, signal).digest,
+      settings: digest(canonicalJson([...settings, ...patches])),
+      ...(isShared ? {} : { files: directoryDigest(archive, "", signal) }),
     };
-    return { inputs, key: digest(canonicalJson({ format: "dependencies 1", ...inputs })) };
+    return { manager: manager.name, inputs, isShared };
   } catch (error) {
     signal.throwIfAborted();
     // An archive or a package.json that cannot be read: the guest says what is wrong with it.
@@ -42,10 +68,16 @@ export async function dependencyInputs(source: string, builtInImage: string, sig
   }
 }
 
+/** Of what is installed in the built-in image. */
+export function installKey(inputs: Record<string, string>): string {
+  return digest(canonicalJson({ format: "dependencies 2", ...inputs }));
+}
+
 const sentences: Record<string, string> = {
+  manager: "the package manager changed",
   lock: "the lock file changed",
   manifest: "package.json changed",
-  settings: ".npmrc changed",
+  settings: "the settings of the package manager changed",
   image: "the image they are installed in changed",
 };
 
@@ -62,6 +94,10 @@ async function readText(archive: SourceArchive, path: string, signal: AbortSigna
   const parts: Buffer[] = [];
   for await (const part of selection.stream()) parts.push(part);
   return Buffer.concat(parts).toString("utf8");
+}
+
+function directoryDigest(archive: SourceArchive, path: string, signal: AbortSignal): string {
+  return archive.hasDirectory(path) ? archive.select({ kind: "directory", path, ignore: [] }, signal).digest : "";
 }
 
 function digest(text: string): string {

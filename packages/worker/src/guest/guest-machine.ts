@@ -38,7 +38,7 @@ export interface GuestMachine {
   link: GuestLink;
 }
 
-export function shapeOf(needs: Lease["needs"]): MachineShape {
+export function shapeOf(needs: Pick<Lease["needs"], "milli_cpu" | "memory_mib">): MachineShape {
   return { vcpus: Math.max(1, Math.ceil(needs.milli_cpu / 1000)), memoryMib: needs.memory_mib };
 }
 

@@ -10,9 +10,10 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageDeclaration, ImageStepResult, ProjectIndex } from "@helmr/protocol/guest";
 import { firstDynamicStream } from "@helmr/protocol/guest";
-import type { BuildLease, StoredImageStep, WorkerBody } from "@helmr/protocol/worker";
+import type { ArtifactRef, BuildLease, StoredImageStep, WorkerBody } from "@helmr/protocol/worker";
 import { required } from "../assert.ts";
 import type { BuildEvents } from "../build/build-events.ts";
+import type { DependencyInputs } from "../build/dependency-inputs.ts";
 import type { HeldLease } from "../control/held-lease.ts";
 import { dataExtents } from "../disks/data-extents.ts";
 import { LayeredDisk } from "../disks/layered-disk.ts";
@@ -40,9 +41,15 @@ export interface ImageBuildParts {
   source: string;
   /** performance.now() when the whole build must be over. */
   untilMs: number;
+  /** Of the project; undefined: it has none but the SDK. */
+  dependencies: DependencyInputs | undefined;
 }
 
-type BuiltImages = Extract<WorkerBody<"buildComplete">["result"], { status: "built" }>["images"];
+interface BuiltImage {
+  artifact: ArtifactRef;
+  /** As it is told to the control plane. */
+  completed: Extract<WorkerBody<"buildComplete">["result"], { status: "built" }>["images"][number];
+}
 
 interface KeyedPlanStep {
   planned: PlannedStep | undefined;
@@ -52,6 +59,7 @@ interface KeyedPlanStep {
 }
 
 interface FinishedImage {
+  base: BaseImage;
   keyed: KeyedStep;
   stored: StoredImageStep;
   plan: ImagePlan;
@@ -80,15 +88,35 @@ export class ImageBuilder {
   }
 
   /** Those that sandboxes use, one after the other: a build has one machine. */
-  async build(used: readonly string[]): Promise<BuiltImages> {
-    const built: BuiltImages = [];
+  async build(used: readonly string[]): Promise<BuiltImage[]> {
+    const built: BuiltImage[] = [];
     for (const key of new Set(used)) {
-      const { stored, plan } = await this.image(key, []);
-      const node = stored.config.node ?? (await this.checkNode(stored, plan));
+      const finishedImage = await this.image(key, []);
+      const { plan } = finishedImage;
+      const node = finishedImage.stored.config.node ?? (await this.checkNode(finishedImage.stored, plan));
       this.requireNode(key, node, plan);
-      built.push({ image: key, digest: stored.artifact.digest, artifact_id: stored.artifact.artifact_id, config: plan.config });
+      const stored = await this.withDependencies(key, finishedImage);
+      const { artifact } = stored;
+      built.push({ artifact, completed: { image: key, digest: artifact.digest, artifact_id: artifact.artifact_id, config: plan.config } });
     }
     return built;
+  }
+
+  /** The project's dependencies, installed by the image's own Node; not for images that are only copied from. */
+  private async withDependencies(image: string, { base, keyed, stored, plan }: FinishedImage): Promise<StoredImageStep> {
+    const { dependencies, lease } = this.parts;
+    if (dependencies === undefined) return stored;
+    const number = plan.total + 1;
+    const shown = `dependencies by ${dependencies.manager}`;
+    const planned: PlannedStep = { number, shown, step: { kind: "dependencies" }, config: plan.config };
+    const content = { parent: keyed, environmentId: lease.deployment.environment_id, dependencies: dependencies.inputs };
+    const step: KeyedPlanStep = { planned, number, shown, keyed: stepKey(planned, content) };
+    const whole = { ...plan, total: number };
+    const found = await this.cache.find([{ key: step.keyed.key, place: placeOf(image, number) }]);
+    const known = found.byKey.get(step.keyed.key);
+    if (known === undefined) return this.perform({ image, plan: whole, step, found, base, below: stored });
+    this.say(image, whole, { number, shown, cached: true });
+    return known;
   }
 
   private image(key: string, above: readonly string[]): Promise<FinishedImage> {
@@ -115,7 +143,7 @@ export class ImageBuilder {
     for (const { number, shown } of steps.slice(0, last + 1)) this.say(key, plan, { number, shown, cached: true });
     let stored = last < 0 ? undefined : found.byKey.get(steps[last]?.keyed.key ?? "");
     for (const step of steps.slice(last + 1)) stored = await this.perform({ image: key, plan, step, found, base, below: stored });
-    return { keyed: required(steps.at(-1), "An image has a base").keyed, stored: required(stored, "An image has a step"), plan };
+    return { base, keyed: required(steps.at(-1), "An image has a base").keyed, stored: required(stored, "An image has a step"), plan };
   }
 
   private async keySteps(plan: ImagePlan, { base, above }: { base: BaseImage; above: readonly string[] }): Promise<KeyedPlanStep[]> {
@@ -223,7 +251,7 @@ export class ImageBuilder {
         await disk.advance(host.bases, lease.storage.org_id, stored);
         await host.artifacts.learn(lease.storage.org_id, stored.manifest);
       }
-      return { stored: own, newBytes: stored.newBytes, detail: undefined };
+      return { stored: own, newBytes: stored.newBytes, detail: result.note };
     } finally {
       await disk.release();
       kept.release();
@@ -268,7 +296,19 @@ export class ImageBuilder {
         source.release();
       }
     }
-    const selection = (await this.archive()).select(step.source, access.signal);
+    const archive = await this.archive();
+    if (step.kind === "dependencies") {
+      const whole = archive.select({ kind: "directory", path: "", ignore: [] }, access.signal);
+      return this.start({
+        ...machine,
+        // Whoever runs in the image may read them; nobody but root may change them.
+        config: { ...machine.config, user: "root" },
+        caches: [],
+        step: { kind: "dependencies", stream: firstDynamicStream, bytes: whole.bytes },
+        input: () => whole.stream(),
+      });
+    }
+    const selection = archive.select(step.source, access.signal);
     return this.start({
       ...machine,
       caches: [],
@@ -355,6 +395,7 @@ export class ImageBuilder {
       timeout: "step_timeout",
       out_of_memory: "step_out_of_memory",
       disk_full: "step_disk_full",
+      dependencies_failed: "dependencies_failed",
     };
     const message = this.secrets.masker.maskText(result.message);
     return new ImageError(

@@ -20,6 +20,7 @@ export type ImageErrorCode =
   | "step_timeout"
   | "step_out_of_memory"
   | "step_disk_full"
+  | "dependencies_failed"
   | "copy_missing"
   | "secret_unavailable"
   | "node_missing"

@@ -20,13 +20,21 @@ export interface LocalRegistry {
   close(): Promise<void>;
 }
 
-export async function localRegistry(directory: string): Promise<LocalRegistry> {
+/** A password of the user `puller`, and its line for htpasswd (bcrypt is all that the registry knows). */
+export const registryPassword = "hunter2-of-the-registry";
+const registryUser = "puller:$2y$05$abcdefghijklmnopqrstuuJQ0OEfoQ1jvzDwPykoQtl7vEtSYYygy\n";
+
+/** Over the same directory there may be a second one, that lets nobody but `puller` in. */
+export async function localRegistry(directory: string, options: { auth?: "basic" } = {}): Promise<LocalRegistry> {
   await mkdir(directory, { recursive: true });
   const port = await freePort();
-  const config = join(directory, "registry.yml");
+  const config = join(directory, `registry-${port}.yml`);
+  const passwords = join(directory, "htpasswd");
+  await writeFile(passwords, registryUser);
+  const auth = options.auth === undefined ? "" : `auth: {htpasswd: {realm: helmr-test, path: ${JSON.stringify(passwords)}}}\n`;
   await writeFile(
     config,
-    `version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: ${JSON.stringify(join(directory, "registry"))}}}\nhttp: {addr: "127.0.0.1:${port}"}\n`,
+    `${auth}version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: ${JSON.stringify(join(directory, "registry"))}}}\nhttp: {addr: "127.0.0.1:${port}"}\n`,
   );
   const child = spawn("docker-registry", ["serve", config], { stdio: "ignore" });
   const url = `http://127.0.0.1:${port}`;
@@ -34,7 +42,7 @@ export async function localRegistry(directory: string): Promise<LocalRegistry> {
     "the registry",
     () =>
       fetch(`${url}/v2/`).then(
-        (answer) => answer.ok,
+        (answer) => answer.ok || answer.status === 401,
         () => false,
       ),
     20_000,

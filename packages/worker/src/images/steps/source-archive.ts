@@ -66,6 +66,11 @@ export class SourceArchive {
     return this.entries.get(path)?.kind === "file";
   }
 
+  /** The root is one; others need no entry of their own. */
+  hasDirectory(path: string): boolean {
+    return path === "" || this.entries.get(path)?.kind === "directory" || this.entries.keys().some((one) => one.startsWith(`${path}/`));
+  }
+
   select(source: CopySource, signal: AbortSignal): Selection {
     const path = cleanPath(source.path);
     this.refuseLinks(path, source.path);

@@ -28,12 +28,15 @@ export interface StepContent {
   sourceDigest?: string;
   /** Of the image that is copied from. */
   image?: KeyedStep;
+  /** What the project's dependencies depend on. */
+  dependencies?: Record<string, string>;
 }
 
 export function stepKey({ step, config }: PlannedStep, content: StepContent): KeyedStep {
   const { parent } = content;
   if (step.kind === "copy")
     return keyed({ parent: parent.key, files: content.sourceDigest ?? "", destination: step.destination }, parent.isPrivate);
+  if (step.kind === "dependencies") return keyed({ parent: parent.key, ...content.dependencies }, parent.isPrivate);
   if (step.kind === "copyFrom") {
     const isPrivate = parent.isPrivate || content.image?.isPrivate === true;
     return keyed({ parent: parent.key, image: content.image?.key ?? "", source: step.source, destination: step.destination }, isPrivate);
@@ -73,6 +76,10 @@ const sentences: Record<string, string> = {
   environment: "the image's environment changed",
   directory: "the working directory changed",
   user: "the user changed",
+  manager: "the package manager changed",
+  lock: "the lock file changed",
+  manifest: "package.json changed",
+  settings: "the settings of the package manager changed",
   scope: "it uses a secret and was built for another environment",
   digest: "the tag stands for another image now",
   architecture: "the architecture changed",

@@ -10,7 +10,9 @@ import type { ImageConfig } from "../registry/manifests.ts";
 export type WorkStep =
   | { kind: "run"; argv: string[]; caches: { mountPath: string; id: string }[]; secrets: { mountPath: string; secret: string }[] }
   | { kind: "copy"; destination: string; source: Extract<ImageStep, { kind: "copy" }>["source"] }
-  | { kind: "copyFrom"; destination: string; image: string; source: string };
+  | { kind: "copyFrom"; destination: string; image: string; source: string }
+  /** Not declared: the dependencies of the project, behind everything else. */
+  | { kind: "dependencies" };
 
 export interface PlannedStep {
   /** From 1, among all steps of the image as they were declared. */
