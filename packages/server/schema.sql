@@ -998,6 +998,18 @@ create table workspace_execs (
   id                      uuid not null,
   environment_id          uuid not null,
   workspace_id            uuid not null,
+create table workspace_capture_keys (
+  workspace_id uuid not null,
+  key_hash     bytea not null,
+  fingerprint  bytea not null,
+  version_id   uuid not null,
+  is_unchanged boolean not null,
+  expires_at   timestamp with time zone not null,
+  constraint workspace_capture_keys_pkey PRIMARY KEY (workspace_id, key_hash),
+  constraint workspace_capture_keys_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+);
+CREATE INDEX workspace_capture_keys_expiry ON public.workspace_capture_keys USING btree (expires_at);
+
   kind                    text not null,
   mount_id                uuid,
   number                  integer,

@@ -114,6 +114,7 @@ export const environmentRequests: Readonly<Record<string, Build>> = {
   "workspaces.stop": async (world) => ({ ...(await workspaceOf(world)), body: {}, own: about }),
   "versions.list": (world) => workspaceOf(world),
   "versions.get": (world) => workspaceOf(world, { versionID: someId }).then((request) => ({ ...request, own: [404] })),
+  "versions.capture": async (world) => ({ ...(await workspaceOf(world)), body: {} }),
   "versions.restore": async (world) => ({ ...(await workspaceOf(world)), body: { version_id: someId }, own: [404] }),
   "versions.diff": (world) => workspaceOf(world),
   "versions.fileDiff": async (world) => ({ ...(await workspaceOf(world)), query: "?path=x", own: [404] }),

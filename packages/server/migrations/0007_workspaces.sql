@@ -105,3 +105,15 @@ create table workspace_stop_keys (
   primary key (workspace_id, key_hash)
 );
 create index workspace_stop_keys_expiry on workspace_stop_keys (expires_at);
+
+-- A capture with a key makes one version: the id is here before the version is.
+create table workspace_capture_keys (
+  workspace_id uuid not null references workspaces on delete cascade,
+  key_hash     bytea not null,
+  fingerprint  bytea not null,
+  version_id   uuid not null,
+  is_unchanged boolean not null,
+  expires_at   timestamptz not null,
+  primary key (workspace_id, key_hash)
+);
+create index workspace_capture_keys_expiry on workspace_capture_keys (expires_at);

@@ -26,6 +26,8 @@ export const engineLimits = {
   imageStepRetentionMs: 30 * 86_400_000,
   /** A write without a mount starts one and waits for it so long. */
   mountWaitMs: 120_000,
+  /** A capture is waited for as long as the worker tries. */
+  captureWaitMs: 30 * 60_000,
   /** Ended execs and terminals with their output. */
   execRetentionMs: 30 * 86_400_000,
   /** How long a waiting claim may live without looking by itself: hints can be lost. */

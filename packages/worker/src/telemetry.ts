@@ -14,6 +14,7 @@ export interface WorkerEvents {
   "lease.finished": { leaseId: string; state: string; ms: number };
   /** Milliseconds since the lease was received. */
   "run.timeline": { leaseId: string; runId: string } & Partial<Record<TimelinePoint, number>>;
+  "mount.capture": { leaseId: string; ms: number; pauseMs: number; newBytes: number };
   "run.capture": { leaseId: string; ms: number; newBytes: number; sizeBytes: number };
   /** One try to park: what the control plane said, how long the machine stood still for the cut, and what it cost. */
   "run.park": { leaseId: string; answer: string; pausedMs: number; ms: number; newBytes: number; differingBytes: number };
@@ -30,6 +31,7 @@ export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 const rank: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 };
 const levelOf: Partial<Record<keyof WorkerEvents, LogLevel>> = {
   "run.timeline": "debug",
+  "mount.capture": "debug",
   "run.capture": "debug",
   "run.park": "debug",
   "run.resumed": "debug",

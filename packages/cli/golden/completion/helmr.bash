@@ -42,7 +42,7 @@ _helmr_words() {
     'session stream output') printf '%s\n' list ;;
     'run') printf '%s\n' list get logs events wait cancel ;;
     'token') printf '%s\n' create get complete cancel list ;;
-    'workspace') printf '%s\n' create list get update delete open materialize connect stop exec shell pty files cp versions diff fork restore port ;;
+    'workspace') printf '%s\n' create list get update delete open materialize connect stop exec shell pty files cp versions diff capture fork restore port ;;
     'workspace exec') printf '%s\n' list get logs wait ;;
     'workspace pty') printf '%s\n' create connect close ;;
     'project') printf '%s\n' list get create update delete ;;
@@ -120,6 +120,7 @@ _helmr_flags() {
     'workspace cp') printf '%s\n' --project -p --env -e --version --upload --api-url -a --help -h ;;
     'workspace versions') printf '%s\n' --project -p --env -e --json --kind --limit --api-url -a --help -h ;;
     'workspace diff') printf '%s\n' --project -p --env -e --json --from --from-workspace --to --patch --api-url -a --help -h ;;
+    'workspace capture') printf '%s\n' --project -p --env -e --json --expect --message --idempotency-key --idempotency-key-ttl --api-url -a --help -h ;;
     'workspace fork') printf '%s\n' --project -p --env -e --json --version --external-id --metadata-json --tag --idempotency-key --idempotency-key-ttl --api-url -a --help -h ;;
     'workspace restore') printf '%s\n' --project -p --env -e --json --expect --message --api-url -a --help -h ;;
     'workspace port') printf '%s\n' --project -p --env -e --json --local --preview --api-url -a --help -h ;;

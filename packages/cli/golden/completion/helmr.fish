@@ -25,7 +25,7 @@ function __helmr_at
     test "$path" = "$argv[1]"
 end
 
-set -g __helmr_paths 'init' 'login' 'logout' 'whoami' 'deploy' 'deployment' 'deployment list' 'deployment get' 'deployment promote' 'sandbox' 'sandbox list' 'sandbox get' 'task' 'task list' 'task get' 'session' 'session start' 'session list' 'session get' 'session close' 'session cancel' 'session stream' 'session stream list' 'session stream input' 'session stream input send' 'session stream input list' 'session stream output' 'session stream output list' 'run' 'run list' 'run get' 'run logs' 'run events' 'run wait' 'run cancel' 'token' 'token create' 'token get' 'token complete' 'token cancel' 'token list' 'workspace' 'workspace create' 'workspace list' 'workspace get' 'workspace update' 'workspace delete' 'workspace open' 'workspace materialize' 'workspace connect' 'workspace stop' 'workspace exec' 'workspace exec list' 'workspace exec get' 'workspace exec logs' 'workspace exec wait' 'workspace shell' 'workspace pty' 'workspace pty create' 'workspace pty connect' 'workspace pty close' 'workspace files' 'workspace cp' 'workspace versions' 'workspace diff' 'workspace fork' 'workspace restore' 'workspace port' 'project' 'project list' 'project get' 'project create' 'project update' 'project delete' 'env' 'env list' 'env get' 'env create' 'env update' 'env delete' 'secret' 'secret list' 'secret get' 'secret set' 'secret delete' 'completion'
+set -g __helmr_paths 'init' 'login' 'logout' 'whoami' 'deploy' 'deployment' 'deployment list' 'deployment get' 'deployment promote' 'sandbox' 'sandbox list' 'sandbox get' 'task' 'task list' 'task get' 'session' 'session start' 'session list' 'session get' 'session close' 'session cancel' 'session stream' 'session stream list' 'session stream input' 'session stream input send' 'session stream input list' 'session stream output' 'session stream output list' 'run' 'run list' 'run get' 'run logs' 'run events' 'run wait' 'run cancel' 'token' 'token create' 'token get' 'token complete' 'token cancel' 'token list' 'workspace' 'workspace create' 'workspace list' 'workspace get' 'workspace update' 'workspace delete' 'workspace open' 'workspace materialize' 'workspace connect' 'workspace stop' 'workspace exec' 'workspace exec list' 'workspace exec get' 'workspace exec logs' 'workspace exec wait' 'workspace shell' 'workspace pty' 'workspace pty create' 'workspace pty connect' 'workspace pty close' 'workspace files' 'workspace cp' 'workspace versions' 'workspace diff' 'workspace capture' 'workspace fork' 'workspace restore' 'workspace port' 'project' 'project list' 'project get' 'project create' 'project update' 'project delete' 'env' 'env list' 'env get' 'env create' 'env update' 'env delete' 'secret' 'secret list' 'secret get' 'secret set' 'secret delete' 'completion'
 complete -c helmr -f
 complete -c helmr -n '__helmr_at \'\'' -a init -d 'make a project with a task that runs as it is'
 complete -c helmr -n '__helmr_at \'\'' -a login -d 'log in through the browser and save the login'
@@ -315,6 +315,7 @@ complete -c helmr -n '__helmr_at \'workspace\'' -a files -d 'list the files of a
 complete -c helmr -n '__helmr_at \'workspace\'' -a cp -d 'download a file or a directory without a machine, or upload one'
 complete -c helmr -n '__helmr_at \'workspace\'' -a versions -d 'list the versions of a workspace, the newest first'
 complete -c helmr -n '__helmr_at \'workspace\'' -a diff -d 'show which files differ between two versions, without a machine'
+complete -c helmr -n '__helmr_at \'workspace\'' -a capture -d 'make a version of what is in a workspace now'
 complete -c helmr -n '__helmr_at \'workspace\'' -a fork -d 'make a new workspace that begins with a version of this one'
 complete -c helmr -n '__helmr_at \'workspace\'' -a restore -d 'make an old version the current one again'
 complete -c helmr -n '__helmr_at \'workspace\'' -a port -d 'forward a port of a workspace to this machine'
@@ -465,6 +466,15 @@ complete -c helmr -n '__helmr_at \'workspace diff\'' -l to -r -d 'version to end
 complete -c helmr -n '__helmr_at \'workspace diff\'' -l patch -d 'show text files as unified diffs'
 complete -c helmr -n '__helmr_at \'workspace diff\'' -s a -l api-url -r -d 'base URL of the Helmr server'
 complete -c helmr -n '__helmr_at \'workspace diff\'' -s h -l help -d 'show help'
+complete -c helmr -n '__helmr_at \'workspace capture\'' -s p -l project -r -d 'project, by slug or id'
+complete -c helmr -n '__helmr_at \'workspace capture\'' -s e -l env -r -d 'environment, by slug or id'
+complete -c helmr -n '__helmr_at \'workspace capture\'' -l json -d 'print JSON'
+complete -c helmr -n '__helmr_at \'workspace capture\'' -l expect -r -d 'refuse when the current version is another one'
+complete -c helmr -n '__helmr_at \'workspace capture\'' -l message -r -d 'what the versions list says about it'
+complete -c helmr -n '__helmr_at \'workspace capture\'' -l idempotency-key -r -d 'repeating the command with this key makes no second version'
+complete -c helmr -n '__helmr_at \'workspace capture\'' -l idempotency-key-ttl -r -d 'how long the key is remembered, such as 24h'
+complete -c helmr -n '__helmr_at \'workspace capture\'' -s a -l api-url -r -d 'base URL of the Helmr server'
+complete -c helmr -n '__helmr_at \'workspace capture\'' -s h -l help -d 'show help'
 complete -c helmr -n '__helmr_at \'workspace fork\'' -s p -l project -r -d 'project, by slug or id'
 complete -c helmr -n '__helmr_at \'workspace fork\'' -s e -l env -r -d 'environment, by slug or id'
 complete -c helmr -n '__helmr_at \'workspace fork\'' -l json -d 'print JSON'

@@ -207,7 +207,7 @@ _helmr_level() {
       helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--status:only pending, completed, expired or cancelled ones' '--limit:at most so many tokens' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'workspace')
-      helmr_words=('create:create an empty workspace for a sandbox' 'list:list workspaces' 'get:show a workspace' 'update:replace metadata or tags of a workspace' 'delete:delete a workspace with all its versions' 'open:print where the console shows a workspace' 'materialize:mount a workspace, or show the mount it has' 'connect:mount a workspace, or show the mount it has' 'stop:capture and unmount a workspace' 'exec:run a command in a workspace' 'shell:open a shell in a workspace' 'pty:work with terminals of a workspace' 'files:list the files of a directory, without a machine' 'cp:download a file or a directory without a machine, or upload one' 'versions:list the versions of a workspace, the newest first' 'diff:show which files differ between two versions, without a machine' 'fork:make a new workspace that begins with a version of this one' 'restore:make an old version the current one again' 'port:forward a port of a workspace to this machine')
+      helmr_words=('create:create an empty workspace for a sandbox' 'list:list workspaces' 'get:show a workspace' 'update:replace metadata or tags of a workspace' 'delete:delete a workspace with all its versions' 'open:print where the console shows a workspace' 'materialize:mount a workspace, or show the mount it has' 'connect:mount a workspace, or show the mount it has' 'stop:capture and unmount a workspace' 'exec:run a command in a workspace' 'shell:open a shell in a workspace' 'pty:work with terminals of a workspace' 'files:list the files of a directory, without a machine' 'cp:download a file or a directory without a machine, or upload one' 'versions:list the versions of a workspace, the newest first' 'diff:show which files differ between two versions, without a machine' 'capture:make a version of what is in a workspace now' 'fork:make a new workspace that begins with a version of this one' 'restore:make an old version the current one again' 'port:forward a port of a workspace to this machine')
       helmr_flags=('--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'workspace create')
@@ -301,6 +301,10 @@ _helmr_level() {
     'workspace diff')
       helmr_words=()
       helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--from:version to begin with; default: the one before' '--from-workspace:workspace of --from, when it is another one' '--to:version to end with; default: the current one' '--patch:show text files as unified diffs' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
+      ;;
+    'workspace capture')
+      helmr_words=()
+      helmr_flags=('--project:project, by slug or id' '-p:project, by slug or id' '--env:environment, by slug or id' '-e:environment, by slug or id' '--json:print JSON' '--expect:refuse when the current version is another one' '--message:what the versions list says about it' '--idempotency-key:repeating the command with this key makes no second version' '--idempotency-key-ttl:how long the key is remembered, such as 24h' '--api-url:base URL of the Helmr server' '-a:base URL of the Helmr server' '--help:show help' '-h:show help')
       ;;
     'workspace fork')
       helmr_words=()

@@ -64,6 +64,7 @@ import { workspaceShell } from "./workspace/shell.ts";
 import { workspaceCp } from "./workspace/cp.ts";
 import { workspaceDiff } from "./workspace/diff.ts";
 import { workspaceFiles } from "./workspace/files.ts";
+import { workspaceCapture } from "./workspace/capture.ts";
 import { workspaceFork } from "./workspace/fork.ts";
 import { workspaceRestore } from "./workspace/restore.ts";
 import { workspaceVersions } from "./workspace/versions.ts";
@@ -149,6 +150,7 @@ export const commands: readonly CommandSpec[] = [
   workspaceCp,
   workspaceVersions,
   workspaceDiff,
+  workspaceCapture,
   workspaceFork,
   workspaceRestore,
   workspacePort,

@@ -415,6 +415,15 @@ const cases: Record<string, Case> = {
     text: `workspace_id: ${ids.workspace}\nstate: active\nsandbox_id: default\n`,
     json: { workspace },
   },
+  "workspace capture": {
+    argv: ["workspace", "capture", ids.workspace, "--expect", ids.version, "--message", "now", "--idempotency-key", "k"],
+    route: `POST /api/workspaces/${ids.workspace}/capture`,
+    status: 201,
+    answer: { version: { ...version, id: ids.record }, pause_ms: 12, stored_bytes: 4096 },
+    body: { expected_version_id: ids.version, message: "now", idempotency_key: "k" },
+    text: `${ids.record} ${ids.workspace} captured\n`,
+    json: { version: { ...version, id: ids.record }, pause_ms: 12, stored_bytes: 4096 },
+  },
   "workspace restore": {
     argv: ["workspace", "restore", ids.workspace, ids.version, "--expect", ids.other, "--message", "back"],
     route: `POST /api/workspaces/${ids.workspace}/restore`,

@@ -64,6 +64,7 @@ export const routes = {
   "files.stat": environment("GET", "/workspaces/{id}/files/stat"),
   "files.content": environment("GET", "/workspaces/{id}/files/content"),
   "versions.list": environment("GET", "/workspaces/{id}/versions"),
+  "versions.capture": environment("POST", "/workspaces/{id}/capture"),
   "versions.restore": environment("POST", "/workspaces/{id}/restore"),
   "versions.diff": environment("GET", "/workspaces/{id}/diff"),
   "versions.fileDiff": environment("GET", "/workspaces/{id}/diff/file"),

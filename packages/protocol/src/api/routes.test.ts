@@ -73,6 +73,7 @@ const environmentRoutes: [methods: string, paths: string[], ...permissions: Perm
     "workspace.pty.manage",
   ],
   // docs/reference/workspace-extension.md, versions
+  ["POST", ["/workspaces/{id}/capture"], "workspace.versions.capture"],
   ["POST", ["/workspaces/{id}/restore"], "workspace.versions.restore"],
   ["POST", ["/workspaces/{id}/fork"], "workspace.lifecycle.manage"],
   ["GET", ["/workspaces/{id}/diff", "/workspaces/{id}/diff/file"], "workspace.versions.diff"],

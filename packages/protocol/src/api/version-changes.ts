@@ -8,6 +8,25 @@ import { exampleVersion, exampleWorkspace, versionView, workspaceCreateView, wor
 
 const message = plainText().pipe(z.string().max(1_000, "must have at most 1000 characters"));
 
+export const versionCaptureBody = z.strictObject({
+  expected_version_id: uuidValue().optional().meta({ description: "refuse when the current version is another one" }),
+  message: message.optional(),
+  idempotency_key: idempotencyKey().optional(),
+  idempotency_key_ttl: durationText().optional().meta({ description: "default 24h" }),
+});
+export type VersionCaptureBody = z.output<typeof versionCaptureBody>;
+export type VersionCaptureInput = z.input<typeof versionCaptureBody>;
+
+export const versionCaptureView = z
+  .object({
+    version: versionView,
+    is_unchanged: z.literal(true).optional(),
+    pause_ms: z.number().optional().meta({ description: "how long what writes to the workspace had to wait" }),
+    stored_bytes: z.number().int().optional().meta({ description: "what was uploaded, compressed" }),
+  })
+  .meta({ id: "VersionCaptureResult" });
+export type VersionCaptureResult = z.output<typeof versionCaptureView>;
+
 export const versionRestoreBody = z.strictObject({
   version_id: uuidValue(),
   expected_version_id: uuidValue().optional().meta({ description: "refuse when the current version is another one" }),
@@ -84,6 +103,29 @@ const diffErrors = ["workspace_no_current_version", "workspace_version_not_reada
 const exampleEntry = { path: "src/main.ts", kind: "file" as const, size_bytes: 512, mode: 420, mod_time: exampleTime };
 
 export const versionChangeEndpoints = {
+  capture: endpoint({
+    id: "versions.capture",
+    method: "POST",
+    path: "/workspaces/{id}/capture",
+    family: "environment",
+    permission: "workspace.versions.capture",
+    summary: "Make a version of what is in the workspace now, while its machine goes on",
+    params: workspaceParams,
+    body: versionCaptureBody,
+    response: versionCaptureView,
+    statuses: [201, 200],
+    errors: [
+      "workspace_not_active",
+      "workspace_mount_active",
+      "workspace_head_moved",
+      "idempotency_fingerprint_mismatch",
+      "coordination_unavailable",
+    ],
+    example: {
+      body: { message: "before the upgrade" },
+      response: { version: { ...exampleVersion, id: exampleId.other, kind: "user" }, pause_ms: 14.2, stored_bytes: 81_920 },
+    },
+  }),
   restore: endpoint({
     id: "versions.restore",
     method: "POST",

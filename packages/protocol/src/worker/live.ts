@@ -89,8 +89,18 @@ export const liveRequest = z.discriminatedUnion("kind", [
   /** Checked by the guest's own schema once it has its stream. */
   z.object({ kind: z.literal("file"), operation: z.custom<LiveFileOperation>((value) => typeof value === "object" && value !== null) }),
   z.object({ kind: z.literal("port"), port: portOpenRequest.shape.port }),
+  /** The tree as it is now becomes this version; answered with `liveCaptureResult` once that is committed (mounts.ts). */
+  z.object({ kind: z.literal("capture"), version_id: id, message: z.string().max(1_000).nullable() }),
 ]);
 export type LiveRequest = z.output<typeof liveRequest>;
+
+export const liveCaptureResult = z.discriminatedUnion("state", [
+  /** `pause_ms`: how long writers stood still; `stored_bytes`: what was uploaded. */
+  z.object({ state: z.literal("captured"), version_id: id, pause_ms: z.number().nonnegative(), stored_bytes: count }),
+  /** Nothing was written since the head. */
+  z.object({ state: z.literal("unchanged") }),
+]);
+export type LiveCaptureResult = z.output<typeof liveCaptureResult>;
 
 const liveEnd = z.object({ type: z.literal("live.end"), call, error: z.string().max(4096).optional() });
 const liveCredit = z.object({ type: z.literal("live.credit"), call, bytes: z.number().int().positive() });

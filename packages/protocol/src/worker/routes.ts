@@ -22,7 +22,14 @@ import {
   startRequest,
   startResponse,
 } from "./leases.ts";
-import { mountEndedRequest, mountEndedResponse, mountReadyRequest, mountReadyResponse } from "./mounts.ts";
+import {
+  mountCapturedRequest,
+  mountCapturedResponse,
+  mountEndedRequest,
+  mountEndedResponse,
+  mountReadyRequest,
+  mountReadyResponse,
+} from "./mounts.ts";
 import {
   attemptStartedRequest,
   attemptStartedResponse,
@@ -62,6 +69,7 @@ export const workerRoutes = {
   resumed: route("/runs/{id}/resumed", resumedRequest, done),
   restoreFailed: route("/runs/{id}/restore-failed", restoreFailedRequest, restoreFailedResponse),
   mountReady: route("/mounts/{id}/ready", mountReadyRequest, mountReadyResponse),
+  mountCaptured: route("/mounts/{id}/captured", mountCapturedRequest, mountCapturedResponse),
   mountEnded: route("/mounts/{id}/ended", mountEndedRequest, mountEndedResponse),
   buildReport: route("/builds/{id}/report", buildReportRequest, buildReportResponse),
   buildComplete: route("/builds/{id}/complete", buildCompleteRequest, buildCompleteResponse),

@@ -5,6 +5,7 @@ import type {
   FilePage,
   FileWriteResult,
   TreeUploadResult,
+  VersionCaptureResult,
   VersionDiff,
   VersionRestoreResult,
   WorkspaceVersion as WireVersion,
@@ -113,6 +114,25 @@ export function versionsApi(transport: Transport, base: string): WorkspaceVersio
       ] as const;
       const { versions } = await transport.json<{ versions: WireVersion[] }>({ method: "GET", path: `${base}/versions`, query, options });
       return versions.map(versionView);
+    },
+    async capture(options = {}) {
+      const { version, is_unchanged, pause_ms, stored_bytes } = await transport.json<VersionCaptureResult>({
+        method: "POST",
+        path: `${base}/capture`,
+        body: members({
+          expected_version_id: options.expectedVersionId,
+          message: options.message,
+          idempotency_key: options.idempotencyKey,
+          idempotency_key_ttl: options.idempotencyKeyTtl,
+        }),
+        options,
+      });
+      return {
+        version: versionView(version),
+        isUnchanged: is_unchanged === true,
+        ...(pause_ms === undefined ? {} : { pauseMs: pause_ms }),
+        ...(stored_bytes === undefined ? {} : { storedBytes: stored_bytes }),
+      };
     },
     async restore(versionId, options = {}) {
       const { version } = await transport.json<VersionRestoreResult>({

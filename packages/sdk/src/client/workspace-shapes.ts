@@ -163,6 +163,25 @@ export interface WorkspaceVersionListOptions extends RequestOptions {
   readonly limit?: number;
 }
 
+export interface WorkspaceCaptureOptions extends RequestOptions {
+  /** Refuse when the current version is another one. */
+  expectedVersionId?: string;
+  /** What the list of versions says about it. */
+  message?: string;
+  idempotencyKey?: string;
+  idempotencyKeyTtl?: string;
+}
+
+export interface WorkspaceCapture {
+  version: WorkspaceVersion;
+  /** Nothing was written since this version, which was the current one already. */
+  isUnchanged: boolean;
+  /** How long what writes to the workspace had to wait. */
+  pauseMs?: number;
+  /** What was uploaded, compressed. */
+  storedBytes?: number;
+}
+
 export interface WorkspaceRestoreOptions extends RequestOptions {
   /** Refuse when the current version is another one. */
   readonly expectedVersionId?: string;
@@ -209,6 +228,8 @@ export interface WorkspaceVersionsApi {
   retrieve(versionId: string, options?: RequestOptions): Promise<WorkspaceVersion>;
   list(options?: WorkspaceVersionListOptions): Promise<readonly WorkspaceVersion[]>;
   /** A new current version with the content of an old one. */
+  /** Makes a version of what is in the workspace now, while its machine and all that runs in it go on. */
+  capture(options?: WorkspaceCaptureOptions): Promise<WorkspaceCapture>;
   restore(versionId: string, options?: WorkspaceRestoreOptions): Promise<WorkspaceVersion>;
   /** Files that differ between two versions. */
   diff(options?: WorkspaceDiffOptions): Promise<WorkspaceDiff>;

@@ -195,7 +195,7 @@ test("versions", async () => {
   expect(server.lines()).toEqual(["GET /api/workspaces/w1/versions/v%2F1", "GET /api/workspaces/w1/versions?kind=user&limit=3"]);
 });
 
-test("restore, diff and fork", async () => {
+test("capture, restore, diff and fork", async () => {
   const version = { id: "v2", workspace_id: "w1", kind: "user", state: "ready", content_digest: "sha256:x", size_bytes: 5 };
   const wire = { ...version, artifact_encoding: "blocks", artifact_entry_count: 2, created_at: time };
   const entry = { path: "a", kind: "file", size_bytes: 1, mode: 420 };
@@ -206,6 +206,18 @@ test("restore, diff and fork", async () => {
     changes: [{ path: "a", change: "added", after: entry }],
     next_cursor: "a",
   };
+  server.expect(json({ version: wire, pause_ms: 1.5, stored_bytes: 7 }, 201), json({ version: wire, is_unchanged: true }));
+  const options = { message: "now", expectedVersionId: "v0", idempotencyKey: "k", idempotencyKeyTtl: "1h" };
+  expect(await handle.versions.capture(options)).toEqual({
+    version: expect.objectContaining({ id: "v2" }),
+    isUnchanged: false,
+    pauseMs: 1.5,
+    storedBytes: 7,
+  });
+  expect(server.lastBody()).toEqual({ message: "now", expected_version_id: "v0", idempotency_key: "k", idempotency_key_ttl: "1h" });
+  expect(await handle.versions.capture()).toMatchObject({ isUnchanged: true });
+  expect(server.lastBody()).toEqual({});
+
   server.expect(
     json({ version: wire }, 201),
     json(diff),
@@ -250,6 +262,8 @@ test("restore, diff and fork", async () => {
   });
   expect(await workspaces.fork("w/1")).toEqual(workspaceExpected);
   expect(server.lines()).toEqual([
+    "POST /api/workspaces/w1/capture",
+    "POST /api/workspaces/w1/capture",
     "POST /api/workspaces/w1/restore",
     "GET /api/workspaces/w1/diff?from=v1&from_workspace_id=w0&to=v2&path=src&limit=5&cursor=src%2Fa",
     "GET /api/workspaces/w1/diff/file?path=a",

@@ -7,6 +7,7 @@ import { engineLimits } from "../limits.ts";
 import { settleMountExecs, settleWaitingExecs } from "../operations/settle-execs.ts";
 import { stopIdleMount } from "../operations/stop-idle-mount.ts";
 import { execOrphans, execPrune, execWaiting } from "../store/exec.ts";
+import { captureKeyPrune } from "../store/mount-capture.ts";
 import { mountIdle, mountNextIdleMs, mountRequestedGroups, mountStopKeyPrune } from "../store/mount.ts";
 import { eachRow, type Reconciler, sum } from "./loop.ts";
 
@@ -41,6 +42,7 @@ function settleExecs(context: EngineContext): Reconciler {
       const pruned = [
         await execPrune(db, engineLimits.execRetentionMs, engineLimits.garbageBatch),
         await mountStopKeyPrune(db, engineLimits.garbageBatch),
+        await captureKeyPrune(db, engineLimits.garbageBatch),
       ];
       return sum([
         await eachRow(mounts, (mountId) => settleMountExecs(context, mountId)),

@@ -3,6 +3,7 @@
  * pre-made empty file system. After the machine has stopped it can be stored as a new artifact, and then moved on to.
  */
 import { rm } from "node:fs/promises";
+import type { ChunkManifest } from "@helmr/protocol/worker";
 import { type ArtifactStore, type StoredArtifact } from "../chunks/artifact-store.ts";
 import type { MachineDisk } from "../vm/driver.ts";
 import type { Access, Base, BaseStore } from "../workspace/base-store.ts";
@@ -53,8 +54,14 @@ export class LayeredDisk {
     const { ground } = this;
     const parent = ground.kind === "base" ? await ground.base.manifest() : undefined;
     const source = this.source(ground.kind === "empty" ? ground.empty.extents : undefined);
-    const tree = this.treeSize(source);
+    const tree = treeSize(source);
     return { ...(await artifacts.store({ source, parent, compression, ...access })), tree };
+  }
+
+  /** For a copy of what was written to this disk: a file of its kind with nothing in it. */
+  async emptyCopy(path: string): Promise<CopiedDisk> {
+    await createOverlay({ path, backing: this.backing, sizeBytes: this.sizeBytes });
+    return new CopiedDisk(path, this, this.ground);
   }
 
   /** The stored artifact becomes a local base of its own. Releases the ground; the overlay is not needed afterwards. */
@@ -72,13 +79,36 @@ export class LayeredDisk {
   private source(backingExtents?: EmptyDisk["extents"]): BlockSourceSpec {
     return { kind: "overlay", path: this.path, backing: this.backing, lengthBytes: this.sizeBytes, backingExtents };
   }
+}
 
-  private treeSize(spec: BlockSourceSpec): TreeSize {
-    const source = openBlockSource(spec);
-    try {
-      return readTreeSize(source);
-    } finally {
-      source.close();
-    }
+/** What was written to a disk, as of one instant. */
+export class CopiedDisk {
+  private readonly path: string;
+  private readonly disk: LayeredDisk;
+  private readonly ground: DiskGround;
+
+  constructor(path: string, disk: LayeredDisk, ground: DiskGround) {
+    this.path = path;
+    this.disk = disk;
+    this.ground = ground;
+  }
+
+  /** `last`: of the version that the copy was made since, or of one in between; absent when it holds everything that was written to the disk. */
+  async store(artifacts: ArtifactStore, access: Access, last: ChunkManifest | undefined): Promise<StoredDisk> {
+    const { path, disk, ground } = this;
+    const parent = last ?? (ground.kind === "base" ? await ground.base.manifest() : undefined);
+    const backingExtents = parent === undefined && ground.kind === "empty" ? ground.empty.extents : undefined;
+    const source: BlockSourceSpec = { kind: "overlay", path, backing: disk.backing, lengthBytes: disk.sizeBytes, backingExtents };
+    const tree = treeSize(source);
+    return { ...(await artifacts.store({ source, parent, ...access })), tree };
+  }
+}
+
+function treeSize(spec: BlockSourceSpec): TreeSize {
+  const source = openBlockSource(spec);
+  try {
+    return readTreeSize(source);
+  } finally {
+    source.close();
   }
 }

@@ -14,7 +14,11 @@ export interface CallGround {
 const times = { requestMs: 60_000, transferMs: 60 * 60_000 } as const;
 
 /** Never rejects. */
-export async function serveLiveCall(ground: CallGround, request: LiveRequest, stream: LiveStream): Promise<void> {
+export async function serveLiveCall(
+  ground: CallGround,
+  request: Exclude<LiveRequest, { kind: "capture" }>,
+  stream: LiveStream,
+): Promise<void> {
   try {
     await (request.kind === "port" ? servePort(ground, request.port, stream) : serveFile(ground, request.operation, stream));
   } catch (error) {

@@ -8,13 +8,16 @@
 import type { HelloMessage } from "@helmr/protocol/guest";
 import type { Directive, ProcessOrder } from "@helmr/protocol/worker";
 import type { HeldLease } from "../control/held-lease.ts";
+import type { StoredDisk } from "../disks/layered-disk.ts";
 import type { GuestLink } from "../guest/guest-link.ts";
 import { pause } from "../host/pause.ts";
 import { EarlyStreams } from "./early-streams.ts";
 import { type ExecGround, ExecProcess, isExecStream } from "./exec-process.ts";
 import { serveLiveCall } from "./live-calls.ts";
 import type { ExecInput, LiveDesk, LiveLease, LiveOpen } from "./live-desk.ts";
+import { type CaptureGround, CaptureRefused, type CaptureRequest, LiveCapture } from "./live-capture.ts";
 import type { LiveStream } from "./live-stream.ts";
+import { errorText } from "../telemetry.ts";
 
 export interface LiveWorkspaceOptions {
   desk: LiveDesk;
@@ -38,8 +41,11 @@ export class LiveWorkspace implements LiveLease {
   private endedEarly = new Map<number, Parameters<ExecProcess["processEnded"]>[0]>();
   private stopping = false;
   private nextStream = firstCallStream + (Date.now() % 0x4000_0000);
-  /** Something may have been written: a process was started, or a file changed. */
+  /** Something may have been written since the last version: a process was started, or a file changed. */
   written = false;
+  private calls = 0;
+  private capturesOpen = 0;
+  private captures: LiveCapture | undefined;
 
   constructor(options: LiveWorkspaceOptions) {
     this.options = options;
@@ -72,6 +78,38 @@ export class LiveWorkspace implements LiveLease {
     );
   }
 
+  /** Versions can be made of it. `alwaysWrites`: something else in the machine may write at any time, such as a program. */
+  makesVersions(ground: Omit<CaptureGround, "takeWritten" | "putWrittenBack">, { alwaysWrites }: { alwaysWrites: () => boolean }): void {
+    this.captures = new LiveCapture({
+      ...ground,
+      takeWritten: ({ programEnded }) => {
+        const program = !programEnded && alwaysWrites();
+        const written = this.written || program;
+        this.written = this.running.size > 0 || this.calls > 0 || program;
+        return written;
+      },
+      putWrittenBack: () => {
+        this.written = true;
+      },
+    });
+  }
+
+  /** The tree as it is now, of a program that has ended; `keep` makes this version of it, and rejects when it was not made. */
+  async captureAs(versionId: string, keep: (tree: StoredDisk) => Promise<void>): Promise<void> {
+    if (this.captures === undefined) throw new CaptureRefused("ending", "The machine is not ready yet");
+    this.capturesOpen += 1;
+    try {
+      await this.captures.tree(versionId, keep);
+    } finally {
+      this.capturesOpen -= 1;
+    }
+  }
+
+  /** A machine of which a version is being made is not to be frozen. */
+  get capturing(): boolean {
+    return this.capturesOpen > 0;
+  }
+
   direct(directive: Directive): void {
     if (directive.type !== "process" || this.silence.signal.aborted) return;
     const known = this.execs.get(directive.exec_id);
@@ -87,8 +125,12 @@ export class LiveWorkspace implements LiveLease {
     const { link } = this.options;
     const { request } = message;
     if (this.stopping) return stream.refuse("not_found", "The workspace is being unmounted");
+    if (request.kind === "capture") return void this.capture(request, stream);
     if (request.kind === "port" || !["list", "stat", "read", "download"].includes(request.operation.kind)) this.written = true;
-    void serveLiveCall({ link, streamId: () => this.streamId() }, request, stream);
+    this.calls += 1;
+    void serveLiveCall({ link, streamId: () => this.streamId() }, request, stream).finally(() => {
+      this.calls -= 1;
+    });
   }
 
   resync(): void {
@@ -99,6 +141,7 @@ export class LiveWorkspace implements LiveLease {
   async stop(): Promise<void> {
     this.stopping = true;
     this.unregister();
+    await this.captures?.stop();
     const execs = [...this.running];
     for (const exec of execs) void exec.terminate();
     if (execs.length > 0) await Promise.race([Promise.all(execs.map((exec) => exec.over)), pause(endMs, this.silence.signal)]);
@@ -129,6 +172,20 @@ export class LiveWorkspace implements LiveLease {
       // A directive that was on its way must not start it again.
       setTimeout(() => this.execs.get(order.exec_id) === exec && this.execs.delete(order.exec_id), forgetMs).unref();
     });
+  }
+
+  private async capture(request: CaptureRequest, stream: LiveStream): Promise<void> {
+    if (this.captures === undefined) return stream.refuse("ending", "The machine is not ready yet");
+    this.capturesOpen += 1;
+    try {
+      stream.open(await this.captures.capture(request));
+      stream.end();
+    } catch (error) {
+      if (!(error instanceof CaptureRefused)) this.options.onFault(error);
+      stream.refuse(error instanceof CaptureRefused ? error.code : "failed", errorText(error).slice(0, 1_000));
+    } finally {
+      this.capturesOpen -= 1;
+    }
   }
 
   private streamId(): number {

@@ -42,8 +42,7 @@ export async function reopenMountDisks(
   lease: MountLease,
   { directory, journal, access, cleanup }: Parts & { journal: RunJournal },
 ): Promise<MachineDisks> {
-  const { sizeBytes } = journal.workspace;
-  const { base } = lease.workspace;
+  const { sizeBytes, base } = journal.workspace;
   const ground: DiskGround =
     base === null
       ? { kind: "empty", empty: await host.empties.get("workspace", sizeBytes) }

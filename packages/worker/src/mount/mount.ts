@@ -164,6 +164,12 @@ export class Mount {
     const live = new LiveWorkspace({ desk: host.live, held, link: guest.link, onFault });
     if (hello) live.expectAdopted(hello);
     guest.link.on("fenced", () => this.fail("guest_fenced", "The guest stopped because its lease was not extended in time"));
+    const { disks, directory } = this;
+    if (disks !== undefined) {
+      const access = (signal: AbortSignal) => leaseAccess(host, held, signal);
+      const ground = { host, held, guest, workspace: disks.workspace, mountId: this.lease.workspace.mount_id, directory, access };
+      live.makesVersions(ground, { alwaysWrites: () => false });
+    }
     this.live = live;
     for (const directive of this.early) live.direct(directive);
     this.early = [];
@@ -240,7 +246,7 @@ export class Mount {
 
   private async journal(guest: GuestMachine, disks: MachineDisks): Promise<void> {
     const { held, lease } = this;
-    const workspace = { sizeBytes: disks.workspace.sizeBytes };
+    const workspace = { sizeBytes: disks.workspace.sizeBytes, base: lease.workspace.base };
     await writeJournal(this.directory, { leaseId: held.id, fence: lease.fence, machine: guest.machine.handle, workspace });
   }
 }

@@ -34,8 +34,7 @@ export async function reopenRunDisks(
   parts: { directory: string; journal: RunJournal; access: Access; cleanup: Cleanup },
 ): Promise<MachineDisks> {
   const { directory, journal, access, cleanup } = parts;
-  const { sizeBytes } = journal.workspace;
-  const { base } = lease.workspace;
+  const { sizeBytes, base } = journal.workspace;
   const ground: DiskGround =
     base === null
       ? { kind: "empty", empty: await host.empties.get("workspace", sizeBytes) }

@@ -12,7 +12,8 @@ const journal = z.object({
   leaseId: z.uuid(),
   fence: z.number().int(),
   machine: z.custom<MachineHandle>((value) => typeof value === "object" && value !== null && "pid" in value),
-  workspace: z.object({ sizeBytes: z.number() }),
+  /** `base`: what the disk is over; the lease names a later version once one was made of the live machine. */
+  workspace: z.object({ sizeBytes: z.number(), base: artifactRef.nullable() }),
   /** The machine was restored from this checkpoint, and its guest may not have moved yet. */
   resuming: z.uuid().optional(),
   /** Of a run that was resumed: what its scratch disk is over. */

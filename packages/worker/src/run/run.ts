@@ -445,6 +445,12 @@ export class Run {
       this.host.telemetry("background.failed", { what: `exec beside ${run.id}`, message: errorText(error) });
     const live = new LiveWorkspace({ desk: this.host.live, held: this.held, link, onFault });
     if (hello) live.expectAdopted(hello);
+    const ground = { host: this.host, held: this.held, guest, workspace: disks.workspace, mountId: this.lease.workspace.mount_id };
+    live.makesVersions(
+      { ...ground, directory: this.directory, access: (signal) => this.access(signal) },
+      // The program runs.
+      { alwaysWrites: () => true },
+    );
     this.live = live;
     for (const directive of this.beside.splice(0)) live.direct(directive);
     const calls = new ProgramCalls({
@@ -466,7 +472,7 @@ export class Run {
       disks,
       calls,
       template: () => this.template(),
-      isBusy: () => live.active > 0,
+      isBusy: () => live.active > 0 || live.capturing,
       onParked: (cut) => this.decide({ by: "parked", cut }),
     });
     if (this.parkAtOnce) this.parking.parkSoon();
@@ -555,7 +561,7 @@ export class Run {
       leaseId: held.id,
       fence: lease.fence,
       machine: guest.machine.handle,
-      workspace: { sizeBytes: disks.workspace.sizeBytes },
+      workspace: { sizeBytes: disks.workspace.sizeBytes, base: lease.workspace.base },
       resuming,
       ...(this.resumedFrom === undefined || this.resumedFrom === null
         ? {}

@@ -167,6 +167,9 @@ export class FakeGuest {
         this.send({ type: "ok", id: message.id });
         if (message.resumed) this.repeatCalls();
         return;
+      case "thaw":
+        this.send({ type: "ok", id: message.id, result: { heldUs: 2_000, late: false } });
+        return;
       default:
         if ("id" in message) this.send({ type: "ok", id: message.id });
     }

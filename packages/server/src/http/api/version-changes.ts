@@ -1,6 +1,7 @@
-/** Restore, fork and diff of versions (docs/reference/workspace-extension.md). */
+/** Capture, restore, fork and diff of versions (docs/reference/workspace-extension.md). */
 import { type TreeChange as WireChange, versionChangeEndpoints, workspaceForkEndpoints } from "@helmr/protocol/api";
 import type { EngineContext } from "../../engine-context.ts";
+import { captureWorkspace } from "../../operations/capture-workspace.ts";
 import { diffFile, type DiffSides, diffVersions, type TreeChange } from "../../operations/diff-versions.ts";
 import { forkWorkspace } from "../../operations/fork-workspace.ts";
 import type { TreesContext } from "../../operations/read-files.ts";
@@ -11,6 +12,22 @@ import { entryView } from "./file-view.ts";
 import { versionView, workspaceView } from "./workspace-view.ts";
 
 export function addVersionChangeRoutes(routes: Routes, engine: EngineContext, trees: TreesContext): void {
+  routes.add(versionChangeEndpoints.capture, async ({ scope, params, body }) => {
+    const captured = await captureWorkspace(engine, { environmentId: scope.environmentId, id: params.id }, body);
+    if (isRefusal(captured)) return captured;
+    const version = versionView(captured.version);
+    if (captured.unchanged) return { status: 200, body: { version, is_unchanged: true as const } };
+    const { pauseMs, storedBytes } = captured;
+    return {
+      status: 201,
+      body: {
+        version,
+        ...(pauseMs === undefined ? {} : { pause_ms: pauseMs }),
+        ...(storedBytes === undefined ? {} : { stored_bytes: storedBytes }),
+      },
+    };
+  });
+
   routes.add(versionChangeEndpoints.restore, async ({ scope, params, body }) => {
     const restored = await restoreVersion(engine, { environmentId: scope.environmentId, id: params.id }, body);
     if (isRefusal(restored)) return restored;
