@@ -108,17 +108,23 @@ export class DeviceStore {
     await this.to.blobs.put(packObjectKey(this.to.orgId, pack.id), Buffer.concat(pack.parts));
   }
 
-  private async finish(manifest: ChunkManifest): Promise<NewArtifact> {
-    const { keys, blobs, orgId } = this.to;
-    const artifactId = randomUUID();
+  /** Any bytes as a manifest that opens: what is hostile in them is the decoder's business. */
+  sealManifest(artifactId: string, plain: Uint8Array): Buffer {
+    const { keys, orgId } = this.to;
     const nonce = randomBytes(sealNonceBytes);
     const header = manifestHeader(keys.storageKeys(orgId).current, nonce);
     const cipher = createCipheriv("aes-256-gcm", this.derive(manifestKeyInfo(artifactId)), nonce);
     cipher.setAAD(Buffer.concat([header, Buffer.from(manifestOwner(orgId, artifactId))]));
-    const body = cipher.update(zstdCompressSync(encodeManifest(manifest)));
+    const body = cipher.update(zstdCompressSync(plain));
     cipher.final();
+    return Buffer.concat([header, body, cipher.getAuthTag()]);
+  }
+
+  private async finish(manifest: ChunkManifest): Promise<NewArtifact> {
+    const { blobs, orgId } = this.to;
+    const artifactId = randomUUID();
     const key = manifestObjectKey(orgId, artifactId);
-    await blobs.put(key, Buffer.concat([header, body, cipher.getAuthTag()]));
+    await blobs.put(key, this.sealManifest(artifactId, encodeManifest(manifest)));
     return {
       artifact_id: artifactId,
       manifest_key: key,

@@ -240,3 +240,19 @@ test("an ended checkpoint lets go of its memory", async () => {
   expect(await engine.context.blobs.head(artifact.manifest_key)).toBeUndefined();
   await engine.complete(call);
 });
+
+test("an upload that is given up between its check and its commit is refused, and nothing names it", async () => {
+  const artifact = await uploaded();
+  let tries = 0;
+  const wrong = await engine.context.db.tx(async (tx) => {
+    tries += 1;
+    const found = await checkArtifact(tx, engine.scope.orgId, artifact);
+    if (found !== undefined) return found;
+    await refuseOrphans(engine.context, { graceMs: 0, now: Date.now() + 1_000 });
+    await artifactInsert(tx, engine.scope.orgId, "workspace", artifact);
+    return undefined;
+  });
+  expect(tries).toBe(2);
+  expect(wrong).toContain("no longer kept");
+  expect(await engine.one("select state from artifacts where id = $1", [artifact.artifact_id])).toEqual({ state: "deleted" });
+});

@@ -3,7 +3,7 @@
  * a repeat inserts nothing.
  */
 import type { NewArtifact } from "@helmr/protocol/worker";
-import type { Tx } from "./db.ts";
+import { RepeatTransaction, type Tx } from "./db.ts";
 import { statement } from "./statement.ts";
 
 interface InsertParams {
@@ -19,14 +19,20 @@ interface InsertParams {
   pack_sizes: number[];
 }
 
-const insert = statement<InsertParams>(
+const insert = statement<InsertParams, { id: string }>(
   "artifact_insert",
   `with made as (insert into artifacts (id, org_id, kind, state, manifest_key, digest, length_bytes, stored_bytes)
-                 values ($id, $org_id, $kind, 'ready', $manifest_key, $digest, $length_bytes, $stored_bytes) on conflict (id) do nothing),
+                 values ($id, $org_id, $kind, 'ready', $manifest_key, $digest, $length_bytes, $stored_bytes) on conflict (id) do nothing returning id),
         known as (insert into packs (id, org_id, object_key, size_bytes)
                   select p.id, $org_id, p.key, p.size from unnest($pack_ids::uuid[], $pack_keys::text[], $pack_sizes::bigint[]) as p (id, key, size)
-                  on conflict (id) do nothing)
-   insert into artifact_packs (artifact_id, pack_id) select $id, unnest($pack_ids::uuid[]) on conflict do nothing`,
+                  on conflict (id) do nothing returning id),
+        joined as (insert into artifact_packs (artifact_id, pack_id) select $id, unnest($pack_ids::uuid[]) on conflict do nothing)
+   select id from made union all select id from known`,
+);
+const givenUp = statement<{ id: string; pack_ids: string[] }, { id: string }>(
+  "artifact_given_up",
+  `(select id from artifacts where id = $id and state = 'deleted')
+   union all (select id from packs where id = any($pack_ids::uuid[]) and deleted_at is not null limit 1)`,
 );
 
 /**
@@ -43,13 +49,18 @@ const knownArtifact = statement<{ id: string; org_id: string }, { usable: boolea
   "select org_id = $org_id and state = 'ready' as usable from artifacts where id = $id for key share",
 );
 
-export const artifactInsert = (
+/**
+ * After `check-artifact.ts` found that it may be named. An upload that nobody has committed for long may be given up between the two (storage-collection.ts):
+ * then the transaction begins again, and is told.
+ */
+export async function artifactInsert(
   tx: Tx,
   orgId: string,
   kind: "image" | "task" | "workspace" | "memory" | "device" | "scratch",
   artifact: NewArtifact,
-) =>
-  tx.run(insert, {
+): Promise<void> {
+  const packIds = artifact.packs.map((pack) => pack.pack_id);
+  const made = await tx.all(insert, {
     id: artifact.artifact_id,
     org_id: orgId,
     kind,
@@ -57,10 +68,14 @@ export const artifactInsert = (
     digest: artifact.digest,
     length_bytes: artifact.length_bytes,
     stored_bytes: artifact.stored_bytes,
-    pack_ids: artifact.packs.map((pack) => pack.pack_id),
+    pack_ids: packIds,
     pack_keys: artifact.packs.map((pack) => pack.object_key),
     pack_sizes: artifact.packs.map((pack) => pack.size_bytes),
   });
+  if (made.length === 1 + packIds.length) return;
+  const gone = await tx.one(givenUp, { id: artifact.artifact_id, pack_ids: packIds });
+  if (gone) throw new RepeatTransaction(`Artifact ${artifact.artifact_id} or pack ${gone.id} was given up a moment ago`);
+}
 
 export async function artifactForeignPacks(tx: Tx, orgId: string, packs: NewArtifact["packs"]): Promise<{ id: string }[]> {
   const known = await tx.all(knownPacks, {

@@ -16,6 +16,11 @@ export { DatabaseUnavailable };
 const maxAttempts = 5;
 const retryableCodes = new Set(["40001", "40P01"]);
 
+/** What a transaction has read is not so any more: it begins again, like after a serialization failure. */
+export class RepeatTransaction extends Error {
+  override name = "RepeatTransaction";
+}
+
 export interface Queryable {
   all<P extends object, R extends object>(statement: Statement<P, R>, params: P): Promise<R[]>;
   /** The first row, if there is one. */
@@ -69,7 +74,7 @@ export function openDb(options: DbOptions): Db {
         try {
           return await attempt(pool, body, options.intercept);
         } catch (error) {
-          if (count >= maxAttempts || !retryableCodes.has(sqlState(error) ?? "")) throw error;
+          if (count >= maxAttempts || !isRepeatable(error)) throw error;
           await new Promise((resolve) => setTimeout(resolve, Math.random() * 10 * 2 ** count));
         }
       }
@@ -83,6 +88,8 @@ export function openDb(options: DbOptions): Db {
     close: () => pool.end(),
   };
 }
+
+const isRepeatable = (error: unknown) => error instanceof RepeatTransaction || retryableCodes.has(sqlState(error) ?? "");
 
 type Intercept = DbOptions["intercept"];
 
