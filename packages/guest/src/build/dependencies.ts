@@ -79,11 +79,15 @@ function isMusl({ attachment }: StepParts): boolean {
   }
 }
 
-/** Yarn's newer releases read another variable. */
+/** Yarn asks a registry of its own when it is not told of another one by its own variables. */
 function registryOf(ground: StepParts): Record<string, string> {
   const registry = ground.attachment.environment({})["npm_config_registry"];
   if (registry === undefined || !URL.canParse(registry)) return {};
-  return { YARN_NPM_REGISTRY_SERVER: registry.replace(/\/$/, ""), YARN_UNSAFE_HTTP_WHITELIST: new URL(registry).hostname };
+  return {
+    YARN_REGISTRY: registry,
+    YARN_NPM_REGISTRY_SERVER: registry.replace(/\/$/, ""),
+    YARN_UNSAFE_HTTP_WHITELIST: new URL(registry).hostname,
+  };
 }
 
 async function run(

@@ -83,7 +83,8 @@ async function describeRegistry(text: string | undefined, facts: HostSettingsOpt
   const rule = parseDestination(isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`);
   if (!rule.ok)
     return { ...none, environment, notes: [...notes, "The host of the npm registry is not a name that guests can be allowed."] };
-  return { ...none, environment, allow: [rule.value], notes };
+  // Said by name also when it is the public one: yarn would ask its own public name, which is not opened.
+  return { ...none, environment: { npm_config_registry: url.href }, allow: [rule.value], notes };
 }
 
 /** One per address; empty when the host is not known now. */
