@@ -20,6 +20,8 @@ export interface TarVisitor {
 }
 
 const extensionBytesMax = 65_536;
+/** Before one entry: a pax header, and long names for it and its target, some of them twice. Without a bound an archive of nothing else would count as empty for ever. */
+const extensionsMax = 8;
 const pathBytesMax = 4_096;
 const nameBytesMax = 255;
 
@@ -39,6 +41,7 @@ export class TarReader {
   private fileLeft = 0;
   private skipLeft = 0;
   private extension: { type: string; body: Uint8Array; filled: number } | undefined;
+  private extensions = 0;
   private overrides: Overrides = {};
   private zeroBlocks = 0;
   private inFile = false;
@@ -92,12 +95,16 @@ export class TarReader {
     if ("LKxg".includes(header.type)) {
       if (header.sizeBytes > extensionBytesMax)
         throw new TarError("too_large", `The archive has a header of ${header.sizeBytes} bytes; the limit is ${extensionBytesMax}`);
+      this.extensions += 1;
+      if (this.extensions > extensionsMax)
+        throw new TarError("malformed", `The archive has more than ${extensionsMax} extended headers before one entry`);
       this.extension = { type: header.type, body: new Uint8Array(header.sizeBytes + padding(header.sizeBytes)), filled: 0 };
       if (header.sizeBytes === 0) this.extension = undefined;
       return;
     }
     const entry = lawfulEntry(header, this.overrides);
     this.overrides = {};
+    this.extensions = 0;
     this.entries += 1;
     this.bytes += entry.sizeBytes;
     if (this.entries > this.limits.entriesMax)
