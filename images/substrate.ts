@@ -12,6 +12,7 @@ import { build } from "esbuild";
 import { prepareArtifact, type Progress } from "./artifact.ts";
 import { PreparationError, run } from "./command.ts";
 import { imageFromDirectory } from "./disk-image.ts";
+import { randomAddonName } from "./guest-tool.ts";
 
 /** A file in /opt/helmr/lib, bundled from a TypeScript entry point. */
 export interface Bundle {
@@ -32,7 +33,7 @@ export interface SubstrateOptions {
   files: readonly SubstrateFile[];
 }
 
-const recipe = 4;
+const recipe = 5;
 const emptyDirectories = ["dev", "proc", "sys", "run", "tmp", "etc", "image", "scratch", "task", "opt/helmr/bin", "opt/helmr/lib"];
 const require = createRequire(import.meta.url);
 
@@ -58,6 +59,7 @@ export async function prepareSubstrate({ directory, progress, guestTool, files }
       await run("strip", ["-o", join(tree, "opt/helmr/bin/node"), node.path], { timeoutMs: 120_000 });
       await copyExecutable(compiler.path, join(tree, "opt/helmr/bin/esbuild"));
       await copyExecutable(guestTool, join(tree, "opt/helmr/bin/helmr-guest"));
+      await copyExecutable(join(dirname(guestTool), randomAddonName), join(tree, "opt/helmr/lib", randomAddonName));
       for (const { name, data } of files) await writeTreeFile(join(tree, "opt/helmr/lib", name), data);
       await writeFile(join(tree, "opt/helmr/lib/package.json"), '{"type":"module"}\n');
       await addLibraries(tree, node.path);

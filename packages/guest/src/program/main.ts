@@ -9,7 +9,8 @@
  */
 import { executeTask, type TaskEnd } from "@helmr/sdk/runtime";
 import { loadTask } from "./load-task.ts";
-import type { ProgramEnd, StartMessage } from "./pipe.ts";
+import type { ProgramEnd, StartMessage, ToProgram } from "./pipe.ts";
+import { useKernelRandomness } from "./randomness.ts";
 import { mapStackTraces } from "./source-maps.ts";
 import { blockingOutput } from "./standard-streams.ts";
 import { listen, readStart, send } from "./supervisor-pipe.ts";
@@ -26,6 +27,7 @@ async function main(start: StartMessage): Promise<void> {
     const message = `The image's node is ${process.version}, and tasks need Node.js ${nodeMajorMin} or newer`;
     return leave({ outcome: "not_started", failureKind: "task_failed", detail: "node_too_old", message });
   }
+  const randomness = useKernelRandomness();
   blockingOutput();
   mapStackTraces(start.module);
   watchForEarlyEnd();
@@ -38,7 +40,12 @@ async function main(start: StartMessage): Promise<void> {
   const runtime = new TaskRuntime(start);
   const running = executeTask({ task: loaded.task, payload: start.payload, runtime });
   // Only now, so that the task's first line does not wait for it.
-  const listening = listen((message) => runtime.take(message)).then((socket) => runtime.connect(socket));
+  const take = (message: ToProgram) => {
+    // The first thing that a program hears after its machine was parked is an answer.
+    randomness.forget();
+    runtime.take(message);
+  };
+  const listening = listen(take).then((socket) => runtime.connect(socket));
   process.on("beforeExit", () => {
     void listening.then(() => {
       if (ended || runtime.stayForCancel()) return;

@@ -27,6 +27,8 @@ const sessions: Session[] = [];
 const sdk = "@helmr/sdk";
 const tasks = `
 import { execSync, spawn } from "node:child_process";
+import nodeCrypto, { randomInt, randomUUID } from "node:crypto";
+import { promisify } from "node:util";
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { logger, sandbox, task, timers } from "${sdk}";
 const box = sandbox("box");
@@ -46,6 +48,22 @@ export const waits = declare("waits", async () => {
   await timers.waitFor({ seconds: 600 });
   console.log("after");
   return { same: state.started === started && state.pid === process.pid, year: new Date().getUTCFullYear() };
+});
+const draw = async () => ({
+  math: Math.random(),
+  uuid: randomUUID(),
+  webUuid: crypto.randomUUID(),
+  int: randomInt(2 ** 47),
+  bytes: nodeCrypto.randomBytes(16).toString("hex"),
+  values: Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("hex"),
+  pooled: (await promisify(nodeCrypto.randomBytes)(16)).toString("hex"),
+  key: nodeCrypto.generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }).x,
+});
+export const draws = declare("draws", async () => {
+  // What a process keeps ahead is there when it is parked.
+  for (let n = 0; n < 5; n += 1) await draw();
+  await timers.waitFor({ seconds: 600 });
+  return draw();
 });
 export const leaves = declare("leaves", () => {
   spawn("sh", ["-c", "(setsid sleep 600 &); while :; do sleep 0.2; done"], { detached: true, stdio: "inherit" }).unref();
@@ -415,37 +433,83 @@ describe("beside a run", () => {
 });
 
 describe("a parked machine", () => {
-  test("goes on in another one: same process, same memory, nothing printed twice", async () => {
+  interface Cut {
+    session: Session;
+    directory: string;
+    disks: MachineSpec["disks"];
+    snapshot: Awaited<ReturnType<Machine["snapshot"]>>;
+    call: Extract<GuestMessage, { type: "program.call" }>;
+  }
+
+  async function park(task: string): Promise<Cut> {
     const session = await open({ snapshotable: true });
     await session.attach();
-    await session.start("waits");
+    await session.start(task);
     const call = await session.message("program.call");
     await session.request({ type: "park.prepare" });
-    expect(session.text(guestStreams.stdout)).toBe("before\n");
     const directory = await mkdtemp(join(home, "machine-"));
-    const disks = session.spec.disks;
-    const moved: MachineSpec["disks"] = { ...disks };
-    for (const slot of ["scratch", "workspace"] as const)
-      moved[slot] = { ...(disks[slot] as MachineDisk), path: join(directory, `${slot}.raw`) };
-    const snapshot = await session.machine.snapshot(join(directory, "snapshot"), async () => {
-      for (const slot of ["scratch", "workspace"] as const)
-        await copyFile((disks[slot] as MachineDisk).path, (moved[slot] as MachineDisk).path);
-    });
+    const disks = await copied(session.spec.disks, directory, { copy: false });
+    const snapshot = await session.machine.snapshot(
+      join(directory, "snapshot"),
+      async () => void (await copied(session.spec.disks, directory)),
+    );
     await session.machine.stop();
+    return { session, directory, disks, snapshot, call };
+  }
 
-    const spec: MachineSpec = { ...session.spec, id: directory.slice(directory.lastIndexOf("/") + 1), directory, disks: moved };
+  async function copied(
+    disks: MachineSpec["disks"],
+    directory: string,
+    { copy }: { copy: boolean } = { copy: true },
+  ): Promise<MachineSpec["disks"]> {
+    const moved: MachineSpec["disks"] = { ...disks };
+    for (const slot of ["scratch", "workspace"] as const) {
+      const disk = disks[slot] as MachineDisk;
+      moved[slot] = { ...disk, path: join(directory, `${slot}.raw`) };
+      if (copy) await copyFile(disk.path, moved[slot].path);
+    }
+    return moved;
+  }
+
+  async function restore({ session, directory, disks, snapshot }: Cut): Promise<Session> {
+    const spec: MachineSpec = { ...session.spec, id: directory.slice(directory.lastIndexOf("/") + 1), directory, disks };
     const restored = new Session(await driver.restore(spec, snapshot, AbortSignal.timeout(60_000)), spec, session);
     await restored.attach({ resumed: true, disks: undefined });
+    return restored;
+  }
+
+  async function answered(restored: Session, { call }: Cut): Promise<RunEnded> {
     expect(await restored.message("program.call")).toEqual(call);
-    restored.link.notify({
-      type: "program.answer",
-      callId: call.callId,
-      outcome: { ok: true, value: { kind: "timer", status: "completed" } },
-    });
-    const ended = await restored.message("run.ended");
+    const outcome = { ok: true, value: { kind: "timer", status: "completed" } } as const;
+    restored.link.notify({ type: "program.answer", callId: call.callId, outcome });
+    return restored.message("run.ended");
+  }
+
+  test("goes on in another one: same process, same memory, nothing printed twice", async () => {
+    const cut = await park("waits");
+    expect(cut.session.text(guestStreams.stdout)).toBe("before\n");
+    const restored = await restore(cut);
+    const ended = await answered(restored, cut);
     expect(JSON.parse(ended.output?.json ?? "")).toEqual({ same: true, year: new Date().getUTCFullYear() });
     expect(restored.text(guestStreams.stdout)).toBe("after\n");
     expect(ended.streams.stdout).toBe("before\nafter\n".length);
+  });
+
+  test("draws other random numbers each time it is restored, of every kind that Node has", async () => {
+    const cut = await park("draws");
+    const directory = await mkdtemp(join(home, "machine-"));
+    const snapshot = { memory: join(directory, "memory"), device: join(directory, "device") };
+    for (const part of ["memory", "device"] as const) await copyFile(cut.snapshot[part], snapshot[part]);
+    const twin: Cut = { ...cut, directory, disks: await copied(cut.disks, directory), snapshot: { ...cut.snapshot, ...snapshot } };
+    const drawn: Record<string, unknown>[] = [];
+    for (const each of [cut, twin]) {
+      const restored = await restore(each);
+      const ended = await answered(restored, each);
+      drawn.push(JSON.parse(ended.output?.json ?? "") as Record<string, unknown>);
+      await restored.machine.stop();
+    }
+    const same = Object.keys(drawn[0] ?? {}).filter((kind) => drawn[0]?.[kind] === drawn[1]?.[kind]);
+    expect({ kinds: Object.keys(drawn[0] ?? {}).length, same }).toEqual({ kinds: 8, same: [] });
   });
 });
 
