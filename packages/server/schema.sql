@@ -379,6 +379,7 @@ create table leases (
   deployment_id uuid,
   mount_id      uuid,
   attempt_id    uuid,
+  in_mount_id   uuid,
   worker_id     uuid not null,
   worker_epoch  bigint not null,
   fence         bigint not null,
@@ -404,6 +405,7 @@ CREATE INDEX leases_build ON public.leases USING btree (deployment_id) WHERE (de
 CREATE UNIQUE INDEX leases_build_held ON public.leases USING btree (deployment_id) WHERE ((state = 'held'::text) AND (deployment_id IS NOT NULL));
 CREATE INDEX leases_deadline ON public.leases USING btree (deadline) WHERE (state = 'held'::text);
 CREATE INDEX leases_ended ON public.leases USING btree (ended_at) WHERE (state <> 'held'::text);
+CREATE UNIQUE INDEX leases_in_mount_held ON public.leases USING btree (in_mount_id) WHERE ((state = 'held'::text) AND (in_mount_id IS NOT NULL));
 CREATE INDEX leases_lane_held ON public.leases USING btree (lane) WHERE ((state = 'held'::text) AND (lane IS NOT NULL));
 CREATE INDEX leases_mount ON public.leases USING btree (mount_id) WHERE (mount_id IS NOT NULL);
 CREATE UNIQUE INDEX leases_mount_held ON public.leases USING btree (mount_id) WHERE ((state = 'held'::text) AND (mount_id IS NOT NULL));
@@ -659,6 +661,7 @@ create table run_queue (
   image_ref      text not null,
   checkpoint_id  uuid,
   requires       text,
+  mount_id       uuid,
   queued_at      timestamp with time zone not null default now(),
   constraint run_queue_pkey PRIMARY KEY (run_id),
   constraint run_queue_gate_check CHECK ((gate = ANY (ARRAY['delayed'::text, 'workspace'::text, 'lane'::text, 'open'::text]))),
@@ -669,7 +672,8 @@ CREATE INDEX run_queue_delayed ON public.run_queue USING btree (ready_at) WHERE 
 CREATE INDEX run_queue_expiry ON public.run_queue USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 CREATE INDEX run_queue_gate ON public.run_queue USING btree (gate, lane, workspace_id) WHERE (gate = ANY (ARRAY['workspace'::text, 'lane'::text]));
 CREATE INDEX run_queue_lane ON public.run_queue USING btree (lane, gate, resume DESC, priority DESC, ready_at, run_id) WHERE ((gate = ANY (ARRAY['open'::text, 'lane'::text])) AND (lane IS NOT NULL));
-CREATE INDEX run_queue_open ON public.run_queue USING btree (worker_group, environment_id, milli_cpu, memory_mib, disk_mib, resume DESC, priority DESC, ready_at, run_id) WHERE (gate = 'open'::text);
+CREATE INDEX run_queue_mount ON public.run_queue USING btree (worker_group, workspace_id) WHERE (mount_id IS NOT NULL);
+CREATE INDEX run_queue_open ON public.run_queue USING btree (worker_group, environment_id, milli_cpu, memory_mib, disk_mib, resume DESC, priority DESC, ready_at, run_id) WHERE ((gate = 'open'::text) AND (mount_id IS NULL));
 CREATE INDEX run_queue_resume ON public.run_queue USING btree (ready_at) WHERE resume;
 CREATE INDEX run_queue_workspace ON public.run_queue USING btree (workspace_id, resume DESC, priority DESC, ready_at, run_id) WHERE (gate = 'workspace'::text);
 
@@ -994,10 +998,6 @@ create table workers (
 );
 CREATE INDEX workers_seen ON public.workers USING btree (last_seen_at) WHERE (state = ANY (ARRAY['active'::text, 'draining'::text]));
 
-create table workspace_execs (
-  id                      uuid not null,
-  environment_id          uuid not null,
-  workspace_id            uuid not null,
 create table workspace_capture_keys (
   workspace_id uuid not null,
   key_hash     bytea not null,
@@ -1010,6 +1010,10 @@ create table workspace_capture_keys (
 );
 CREATE INDEX workspace_capture_keys_expiry ON public.workspace_capture_keys USING btree (expires_at);
 
+create table workspace_execs (
+  id                      uuid not null,
+  environment_id          uuid not null,
+  workspace_id            uuid not null,
   kind                    text not null,
   mount_id                uuid,
   number                  integer,
@@ -1064,6 +1068,7 @@ create table workspace_mounts (
   dirty_generation       bigint not null default 0,
   error                  jsonb,
   stop_requested_at      timestamp with time zone,
+  stop_reason            text,
   reservation_expires_at timestamp with time zone,
   last_heartbeat_at      timestamp with time zone,
   idle_since             timestamp with time zone,

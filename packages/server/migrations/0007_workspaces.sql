@@ -81,6 +81,7 @@ create table workspace_mounts (
   dirty_generation       bigint not null default 0,
   error                  jsonb,
   stop_requested_at      timestamptz,
+  stop_reason            text,
   reservation_expires_at timestamptz,
   last_heartbeat_at      timestamptz,
   idle_since             timestamptz,

@@ -152,6 +152,7 @@ create table leases (
   deployment_id uuid references deployments on delete cascade,
   mount_id      uuid references workspace_mounts on delete cascade,
   attempt_id    uuid,                              -- run leases: the attempt it was granted for
+  in_mount_id   uuid,                              -- run leases: the live mount whose machine the run uses; null: a machine of its own
   worker_id     uuid not null references workers,
   worker_epoch  bigint not null,
   fence         bigint not null,
@@ -169,6 +170,8 @@ create table leases (
 create unique index leases_run_held on leases (run_id) where state = 'held' and run_id is not null;
 create unique index leases_build_held on leases (deployment_id) where state = 'held' and deployment_id is not null;
 create unique index leases_mount_held on leases (mount_id) where state = 'held' and mount_id is not null;
+-- One run at a time uses the machine of a mount.
+create unique index leases_in_mount_held on leases (in_mount_id) where state = 'held' and in_mount_id is not null;
 create index leases_lane_held on leases (lane) where state = 'held' and lane is not null;
 create index leases_deadline on leases (deadline) where state = 'held';
 create index leases_worker_held on leases (worker_id) where state = 'held';
@@ -202,11 +205,15 @@ create table run_queue (
   image_ref      text not null,
   checkpoint_id  uuid,
   requires       text,                             -- what a worker must offer to restore the checkpoint
+  mount_id       uuid,                             -- the live mount whose machine it is to use; null: a machine of its own, on any worker that fits
   queued_at      timestamptz not null default now()
 );
 -- The ready index: groups of equal shape are found by skipping, so that what does not fit a worker costs one step, not one per run.
 create index run_queue_open on run_queue
-  (worker_group, environment_id, milli_cpu, memory_mib, disk_mib, resume desc, priority desc, ready_at, run_id) where gate = 'open';
+  (worker_group, environment_id, milli_cpu, memory_mib, disk_mib, resume desc, priority desc, ready_at, run_id)
+  where gate = 'open' and mount_id is null;
+-- Runs that go into the machine of a live mount: its worker takes them whatever it has free.
+create index run_queue_mount on run_queue (worker_group, workspace_id) where mount_id is not null;
 create index run_queue_lane on run_queue (lane, gate, resume desc, priority desc, ready_at, run_id) where gate in ('open', 'lane') and lane is not null;
 create index run_queue_workspace on run_queue (workspace_id, resume desc, priority desc, ready_at, run_id) where gate = 'workspace';
 -- Only one run of a workspace is let past its gate.

@@ -18,6 +18,7 @@ import type { DiskRoom } from "./host/disk-room.ts";
 import { pause } from "./host/pause.ts";
 import { type Adoptable, findAdoptable, removeLeftovers } from "./leftovers.ts";
 import { Mount } from "./mount/mount.ts";
+import type { MountSeat } from "./mount/mount-seat.ts";
 import { Run } from "./run/run.ts";
 import type { RunJournal } from "./run/run-journal.ts";
 import { errorText } from "./telemetry.ts";
@@ -65,6 +66,8 @@ export class WorkerProcess {
   private readonly ledger: CapacityLedger;
   private readonly warming: WarmTemplates;
   private readonly working = new Map<string, Working>();
+  /** Of the mounts that are here, by their leases. */
+  private readonly seats = new Map<string, MountSeat>();
   private readonly loops: Promise<void>[] = [];
   private table: LeaseTable | undefined;
   private claims: ClaimLoop | undefined;
@@ -101,6 +104,8 @@ export class WorkerProcess {
     const adopted = leases.filter((lease) => lease.kind === "run" || lease.kind === "mount");
     await removeLeftovers(host.driver, host.leasesDirectory, new Set(adopted.map((lease) => lease.lease_id)));
     this.openLoops(epoch);
+    // Mounts first: the runs in their machines find them.
+    adopted.sort((left, right) => Number(right.kind === "mount") - Number(left.kind === "mount"));
     for (const lease of adopted) this.begin(lease, performance.now(), journalOf(adoptable, lease.lease_id));
     host.telemetry("worker.started", { epoch, adopted: adopted.length, accelerator: facts.accelerator });
     return facts;
@@ -191,6 +196,7 @@ export class WorkerProcess {
         checkpoints: this.host.checkpoints.ids().slice(0, 10_000),
       }),
       held: () => table.ids(),
+      mounted: () => this.seats.size > 0,
       room: (free) => ({ ...free, disk_mib: Math.min(free.disk_mib, this.options.room.usableMib) }),
       onLeases: (leases, receivedAt) => {
         for (const lease of leases) this.begin(lease, receivedAt - receivedMarginMs);
@@ -207,13 +213,16 @@ export class WorkerProcess {
     const { table } = this;
     if (table === undefined || this.working.has(lease.lease_id)) return;
     const held = table.add(lease, since);
-    this.ledger.take(held.id, lease.needs);
+    const inMount = lease.kind === "run" && lease.in_mount !== undefined;
+    // The machine of a mount is counted once.
+    if (!inMount) this.ledger.take(held.id, lease.needs);
     held.onStanding = (state) => this.ledger.standStill(held.id, state);
     this.host.telemetry("lease.claimed", { leaseId: held.id, kind: lease.kind });
     const work = this.workOf(held);
     const done = work.execute(journal).finally(() => {
       table.remove(held);
       this.working.delete(held.id);
+      this.seats.delete(held.id);
       this.ledger.release(held.id);
       if (work instanceof Build && this.draining === undefined) this.warming.wish(work.warm, lease.storage);
     });
@@ -231,9 +240,12 @@ export class WorkerProcess {
   }
 
   private workOf(held: HeldLease): { execute(journal?: RunJournal): Promise<void>; interrupt(message: string): void } {
-    if (held.lease.kind === "run") return new Run(this.host, held);
-    if (held.lease.kind === "mount") return new Mount(this.host, held);
-    return new Build(this.host, held);
+    const { lease } = held;
+    if (lease.kind === "run") return new Run(this.host, held, lease.in_mount && this.seats.get(lease.in_mount.lease_id));
+    if (lease.kind === "build") return new Build(this.host, held);
+    const mount = new Mount(this.host, held);
+    this.seats.set(held.id, mount.seat);
+    return mount;
   }
 }
 

@@ -89,8 +89,9 @@ export class HostLink {
 
   openOutgoing(id: number): OutgoingStream {
     const stream = new OutgoingStream(id, (woken) => {
-      if (woken.finished) this.outgoing.delete(id);
-      else this.outbox.wake(woken);
+      // The next run's stream may have its number by now.
+      if (!woken.finished) this.outbox.wake(woken);
+      else if (this.outgoing.get(id) === woken) this.outgoing.delete(id);
     });
     this.outgoing.set(id, stream);
     return stream;

@@ -170,6 +170,8 @@ export const runLease = z.object({
   task_tree: artifactRef,
   workspace: workspaceMount,
   checkpoint: checkpointRef.nullable(),
+  /** It runs in the machine of this lease, a mount of the same worker; nothing is booted, and `needs` counts nothing. Absent: a machine of its own. */
+  in_mount: z.object({ lease_id: id }).optional(),
   storage: storageKeys,
 });
 export type RunLease = z.output<typeof runLease>;
@@ -209,6 +211,8 @@ export const mountLease = z.object({
   org_id: id,
   image: imageRef,
   network: networkPolicy,
+  /** Of the deployment whose runs may use the machine. */
+  task_tree: artifactRef.nullable(),
   workspace: workspaceMount,
   storage: storageKeys,
 });

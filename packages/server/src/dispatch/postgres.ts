@@ -37,12 +37,12 @@ const propose = statement<
 >(
   "dispatch_propose",
   `with recursive shapes as (
-          (select environment_id, milli_cpu, memory_mib, disk_mib from run_queue where gate = 'open' and worker_group = $worker_group
+          (select environment_id, milli_cpu, memory_mib, disk_mib from run_queue where gate = 'open' and mount_id is null and worker_group = $worker_group
             order by environment_id, milli_cpu, memory_mib, disk_mib limit 1)
           union all
           select next.* from shapes s
            cross join lateral (select environment_id, milli_cpu, memory_mib, disk_mib from run_queue
-                                where gate = 'open' and worker_group = $worker_group
+                                where gate = 'open' and mount_id is null and worker_group = $worker_group
                                   and (environment_id, milli_cpu, memory_mib, disk_mib) > (s.environment_id, s.milli_cpu, s.memory_mib, s.disk_mib)
                                 order by environment_id, milli_cpu, memory_mib, disk_mib limit 1) next),
         fitting as (
@@ -53,7 +53,7 @@ const propose = statement<
           select q.*, row_number() over (partition by q.environment_id order by q.resume desc, q.priority desc, q.ready_at, q.run_id) as turn
             from fitting s
            cross join lateral (select * from run_queue q
-                                where q.gate = 'open' and q.worker_group = $worker_group and q.environment_id = s.environment_id
+                                where q.gate = 'open' and q.mount_id is null and q.worker_group = $worker_group and q.environment_id = s.environment_id
                                   and q.milli_cpu = s.milli_cpu and q.memory_mib = s.memory_mib and q.disk_mib = s.disk_mib
                                   and (q.requires is null or q.requires = any($restores::text[]))
                                 order by q.resume desc, q.priority desc, q.ready_at, q.run_id limit $row_limit) q)

@@ -8,6 +8,8 @@ import type { Gate } from "./queue.ts";
 
 export interface QueuedFacts {
   gate: Gate;
+  /** The live mount whose machine it is to use. */
+  inMountId: string | null;
   resume: boolean;
   /** What nobody offers of that which its checkpoint needs. */
   unrestorable: string | null;
@@ -102,6 +104,13 @@ function explainLane({ queue, concurrencyKey, laneLimit, laneInUse, laneAhead }:
 
 function explainPlacement(facts: QueuedFacts, { active, silentSeconds, largest }: GroupFacts): Blocked {
   const { needs, workerGroup } = facts;
+  if (facts.inMountId !== null) {
+    return blocked("placement_pending", `the run is about to start in the machine that has workspace ${facts.workspaceId} mounted`, {
+      workspace_id: facts.workspaceId,
+      mount_id: facts.inMountId,
+      released_by: "the worker that holds the mount takes it, or the mount ends",
+    });
+  }
   const wanted = { milli_cpu: needs.milliCpu, memory_mib: needs.memoryMib, disk_mib: needs.diskMib };
   if (active === 0) {
     const since = silentSeconds === null ? "no worker has ever enrolled" : `no worker was heard of for ${silentSeconds} s`;

@@ -14,10 +14,12 @@ import { limits } from "@helmr/protocol/shared";
 import { assign, type Candidate, type OpenWorker } from "../domain/queue.ts";
 import { engineLimits } from "../limits.ts";
 import { leaseUndelivered } from "../store/lease.ts";
+import { mountRunWaiting } from "../store/mount-run.ts";
 import { workerSeen } from "../store/worker.ts";
 import type { EngineContext } from "../engine-context.ts";
 import { grantBuildLeases, grantRunLeases } from "./grant-leases.ts";
 import { grantMountLeases } from "./grant-mount-leases.ts";
+import { grantRunsInMounts } from "./grant-runs-in-mounts.ts";
 import { readLeases } from "./read-leases.ts";
 import { type Stale, stale, type WorkerActor } from "../worker-actor.ts";
 
@@ -183,6 +185,7 @@ async function serve(context: EngineContext, group: string, line: Line): Promise
   // Somebody waits at a terminal.
   const mounters = [...line.waiting].filter((claim) => claim.request.kinds.includes("mount") && claim.open.free.slots > 0);
   for (const mounter of mounters) granted = (await serveMount(context, line, mounter)) || granted;
+  granted = (await serveInMounts(context, line, group)) || granted;
   const runners = [...line.waiting].filter((claim) => claim.request.kinds.includes("run") && claim.open.free.slots > 0);
   if (runners.length === 0) return granted ? "granted" : "nothing";
   const slots = runners.reduce((sum, claim) => sum + claim.open.free.slots, 0);
@@ -231,6 +234,37 @@ async function serveMount(context: EngineContext, line: Line, claim: Waiting): P
   try {
     const worker = { workerId: claim.worker.workerId, epoch: claim.request.epoch, group: claim.worker.group };
     const granted = await grantMountLeases(context, worker, claim.open.free);
+    if (granted.length === 0) {
+      putBack(line, claim);
+      return false;
+    }
+    claim.answer(granted);
+    return true;
+  } catch (error) {
+    claim.fail(error);
+    return false;
+  }
+}
+
+/** Runs for the machines of live mounts go to who holds them; such a claim may have nothing free. */
+async function serveInMounts(context: EngineContext, line: Line, group: string): Promise<boolean> {
+  const holders = [...line.waiting].filter((claim) => claim.request.kinds.includes("run") && (claim.request.held?.length ?? 0) > 0);
+  if (holders.length === 0) return false;
+  const workerIds = [...new Set(holders.map((claim) => claim.worker.workerId))];
+  const waiting = await mountRunWaiting(context.db, group, workerIds, engineLimits.grantBatchMax);
+  let granted = false;
+  for (const workerId of new Set(waiting.map((row) => row.worker_id))) {
+    const claim = holders.find((one) => one.worker.workerId === workerId);
+    const runIds = waiting.filter((row) => row.worker_id === workerId).map((row) => row.run_id);
+    if (claim) granted = (await serveMounted(context, line, { claim, runIds })) || granted;
+  }
+  return granted;
+}
+
+async function serveMounted(context: EngineContext, line: Line, { claim, runIds }: { claim: Waiting; runIds: string[] }): Promise<boolean> {
+  if (!line.waiting.delete(claim)) return false;
+  try {
+    const granted = await grantRunsInMounts(context, { workerId: claim.worker.workerId, epoch: claim.request.epoch }, runIds);
     if (granted.length === 0) {
       putBack(line, claim);
       return false;

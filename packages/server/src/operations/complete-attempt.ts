@@ -12,13 +12,15 @@ import { invalid, isRefusal, type Refusal } from "../outcome.ts";
 import { artifactInsert } from "../store/artifact.ts";
 import type { Tx } from "../store/db.ts";
 import { type EndingRun, leaseEndingRun } from "../store/lease.ts";
+import { mountNoteIdle } from "../store/mount.ts";
+import { mountRunRebase } from "../store/mount-run.ts";
 import { runRequeue } from "../store/run-write.ts";
 import { workspaceAdvance, workspaceSetAside, workspaceSetDirty } from "../store/workspace.ts";
 import { checkArtifact } from "./check-artifact.ts";
 import { endFailedAttempt } from "./end-attempt.ts";
 import type { ReportGap } from "./end-build.ts";
 import { enqueueRun } from "./enqueue-run.ts";
-import type { EngineContext } from "../engine-context.ts";
+import { type EngineContext, topic } from "../engine-context.ts";
 import { announceRun, finishRun } from "./finish-run.ts";
 import { cancelledBy } from "./cancel-run.ts";
 import { closeLogTails } from "./report-attempt.ts";
@@ -53,6 +55,15 @@ export async function completeAttempt(
     const subject = { ...run, attempt_id: call.attemptId, lease_id: call.leaseId };
     if (run.log_tail_open) await closeLogTails(tx, subject, run.report_seq);
     const state = await endAttempt(tx, context, subject, completion);
+    if (run.in_mount_id !== null) {
+      // The mount goes on: idle from now on, unless it was asked to go meanwhile.
+      await mountNoteIdle(tx, run.workspace_id, context.mounts.idleMs);
+      tx.afterCommit(() => {
+        context.hints.send(topic.worker(call.worker.workerId));
+        context.hints.send(topic.mount(run.workspace_id));
+        context.hints.send(topic.reconcile("stop-idle-mounts"));
+      });
+    }
     return { state };
   });
 }
@@ -69,7 +80,8 @@ function repeatedCompletion(run: EndingRun, call: RunCall): Completed | Stale {
 async function commitWorkspace(tx: Tx, run: EndingRun, attemptId: string, result: WorkspaceResult): Promise<undefined | Refusal> {
   const decision = decideCommit(result, run.base_version_id, run.head_version_id);
   if (decision.kind === "keep") {
-    await workspaceSetDirty(tx, run.workspace_id, "clean");
+    // What a mount of its own holds is the mount's to say.
+    if (run.in_mount_id === null) await workspaceSetDirty(tx, run.workspace_id, "clean");
     return undefined;
   }
   if (decision.kind === "lost") {
@@ -96,6 +108,9 @@ async function commitWorkspace(tx: Tx, run: EndingRun, attemptId: string, result
     decision.kind === "advance"
       ? workspaceAdvance(tx, version)
       : workspaceSetAside(tx, version, "the head of the workspace was advanced by somebody else while this attempt ran"),
+    run.in_mount_id !== null && run.mount_id !== null && decision.kind === "advance"
+      ? mountRunRebase(tx, run.mount_id, result.version_id)
+      : undefined,
   ]);
   return undefined;
 }

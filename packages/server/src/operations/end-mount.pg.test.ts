@@ -149,37 +149,15 @@ describe("loseMountLease()", () => {
 });
 
 describe("a mount and a run of the same workspace", () => {
-  test("a run waits while the workspace is mounted, and goes on when it is free", async () => {
-    const held = await mounts.mounted();
-    const { run } = await mounts.engine.start({ workspace_id: held.workspaceId });
-    expect(await mounts.engine.one("select gate from run_queue where run_id = $1", [run.id])).toEqual({ gate: "workspace" });
-    // Nothing runs in it: it makes room at once.
-    expect(await mounts.state(held.call.mountId)).toEqual({ state: "unmounting" });
-    await mounts.unmount(held);
-    await mounts.engine.context.gates.settled();
+  test("an exec runs in the machine of a run, and ends with it", async () => {
+    const id = await mounts.workspace();
+    const { run } = await mounts.engine.start({ workspace_id: id });
     const { call } = await mounts.engine.execute(mounts.worker, run.id);
-    // An exec now runs in the machine of the run, and ends with it.
-    const exec = await mounts.exec(held.workspaceId);
+    const exec = await mounts.exec(id);
     expect(exec).toMatchObject({ state: "queued" });
     await mounts.engine.complete(call, succeeded);
     await loop("settle-execs").run();
     expect(await mounts.engine.one("select state from workspace_execs where id = $1", [exec.id])).toEqual({ state: "lost" });
-  });
-
-  test("a mount in which something runs is left alone until it has ended", async () => {
-    const held = await mounts.mounted();
-    const exec = await mounts.exec(held.workspaceId);
-    const { run } = await mounts.engine.start({ workspace_id: held.workspaceId });
-    expect(await mounts.state(held.call.mountId)).toEqual({ state: "mounted" });
-    const ended = { kind: "ended", exit_code: 0, signal: null, reason: "exited", stdout: 0, stderr: 0 } as const;
-    const report = { lease_id: held.call.leaseId, fence: held.call.fence, exec_id: exec.id, report: ended };
-    expect(await reportExec(mounts.engine.context, mounts.worker, report)).toEqual({ state: "ok" });
-    await mounts.engine.context.gates.settled();
-    expect(await mounts.state(held.call.mountId)).toEqual({ state: "unmounting" });
-    await mounts.unmount(held);
-    await mounts.engine.context.gates.settled();
-    const { call } = await mounts.engine.execute(mounts.worker, run.id);
-    await mounts.engine.complete(call, succeeded);
   });
 
   test("an exec that came before the run's machine was up is bound to it", async () => {

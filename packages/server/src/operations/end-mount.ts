@@ -38,7 +38,11 @@ export async function readyMount(context: EngineContext, call: MountCall): Promi
     await mountSetReady(tx, mount.id);
     await execBind(tx, mount.workspace_id, mount.id);
     await mountNoteIdle(tx, mount.workspace_id, context.mounts.idleMs);
-    tx.afterCommit(() => announceMount(context, { workspaceId: mount.workspace_id, workerId: call.worker.workerId }));
+    tx.afterCommit(() => {
+      announceMount(context, { workspaceId: mount.workspace_id, workerId: call.worker.workerId });
+      // A run that waits uses its machine, or has it make room.
+      context.gates.release({ workspaceId: mount.workspace_id });
+    });
     return { state: "mounted" };
   });
 }
@@ -62,7 +66,8 @@ export async function endMount(
     if (mount.lease_state !== "held" || !mount.in_time) return stale;
     const refused = await commitTree(tx, mount, ending.workspace);
     if (refused) return refused;
-    const message = ending.end.status === "failed" ? storableText(ending.end.message) : "the workspace was unmounted";
+    const unmounted = mount.stop_reason === null ? "the workspace was unmounted" : `the workspace was unmounted: ${mount.stop_reason}`;
+    const message = ending.end.status === "failed" ? storableText(ending.end.message) : unmounted;
     const error = ending.end.status === "failed" ? json({ reason: storableText(ending.end.reason), message }) : null;
     await mountEnd(tx, mount, { state, leaseState: "released", error });
     const ended = await execEndOfMount(tx, mount.id, { state: state === "failed" ? "lost" : "terminated", message });

@@ -28,6 +28,7 @@ export async function explainRun({ db }: Pick<EngineContext, "db">, runId: strin
 function queuedFacts(row: BlockedRow, gate: NonNullable<BlockedRow["gate"]>) {
   return {
     gate,
+    inMountId: row.in_mount_id,
     resume: row.resume ?? false,
     unrestorable: row.restorable === false ? row.requires : null,
     queue: row.queue_name,

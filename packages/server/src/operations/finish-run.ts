@@ -9,15 +9,15 @@ import type { LockedRun } from "../store/run.ts";
 import { workspaceSetDirty } from "../store/workspace.ts";
 import { type EngineContext, topic } from "../engine-context.ts";
 
-/** A run whose holder is the one to end it comes with the lane of its lease. */
-export type EndingRun = LockedRun & { lane?: string | null };
+/** A run whose holder is the one to end it comes with the lane of its lease, and with the mount whose machine it only used. */
+export type EndingRun = LockedRun & { lane?: string | null; in_mount_id?: string | null };
 
 export async function finishRun(tx: Tx, context: EngineContext, run: EndingRun, end: Finish): Promise<void> {
   const byHolder = end.ending.lease === "released" && run.lane !== undefined;
   const [released, other] = await Promise.all([
     runFinish(tx, run, end),
     run.lease_id === null || byHolder ? undefined : leaseHolder(tx, run.lease_id),
-    run.lease_id === null || end.ending.mount !== "lost"
+    run.lease_id === null || end.ending.mount !== "lost" || (run.in_mount_id ?? null) !== null
       ? 0
       : workspaceSetDirty(tx, run.workspace_id, run.state === "leased" ? "clean" : "dirty_state_lost"),
   ]);

@@ -38,6 +38,7 @@ export async function readMountLeases(context: EngineContext, leaseIds: string[]
     org_id: row.org_id,
     image: { ref: row.image_ref, artifact: row.image && artifactRef(row.image), config: imageConfig(row.image_config) },
     network: row.network,
+    task_tree: row.task_tree && artifactRef(row.task_tree),
     workspace: {
       workspace_id: row.workspace_id,
       mount_id: row.mount_id,

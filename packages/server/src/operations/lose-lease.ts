@@ -58,7 +58,8 @@ async function loseRunLease(tx: Tx, context: EngineContext, leaseId: string, los
     attributes: { reason: lossText[loss], lease_id: leaseId, started: run.state !== "leased" },
   };
   const ending = { lease: loss, mount: "lost" as const };
-  await workspaceSetDirty(tx, run.workspace_id, run.state === "leased" ? "clean" : "dirty_state_lost");
+  // The machine of a mount is not lost with a run in it: it is captured when it goes.
+  if (run.in_mount_id === null) await workspaceSetDirty(tx, run.workspace_id, run.state === "leased" ? "clean" : "dirty_state_lost");
   if (run.log_tail_open && run.attempt_id !== null)
     await closeLogTails(tx, { ...run, attempt_id: run.attempt_id, lease_id: leaseId }, run.report_seq);
   const holder = await leaseHolder(tx, leaseId);

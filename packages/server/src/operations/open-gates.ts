@@ -8,7 +8,7 @@ import { topic } from "../engine-context.ts";
 import type { Hints } from "../hints.ts";
 import { advisoryLock, lockName } from "../store/advisory-lock.ts";
 import type { Db } from "../store/db.ts";
-import { type ReadyRun, runQueueLaneAdmit, runQueueWorkspaceAdmit } from "../store/run-queue.ts";
+import { type ReadyRun, runQueueLaneAdmit, runQueueUnpin, runQueueWorkspaceAdmit } from "../store/run-queue.ts";
 import { mountYield } from "../store/mount.ts";
 import { workspaceLockById } from "../store/workspace.ts";
 
@@ -17,7 +17,7 @@ export interface Gates {
   release(room: { lane?: string | null | undefined; workspaceId?: string | undefined }): void;
   /** Opens the gate of a lane as far as its limit allows; returns how many runs passed. */
   admitLane(lane: string): Promise<number>;
-  /** Lets the first run of a workspace pass, if nobody else has it. */
+  /** Lets the first run of a workspace pass, if nobody else has it or the machine that has it will do; otherwise that machine is asked to go. */
   admitWorkspace(workspaceId: string): Promise<number>;
   /** Resolves when everything released so far was looked at. */
   settled(): Promise<void>;
@@ -43,6 +43,7 @@ export function createGates({ db, dispatch, hints }: { db: Db; dispatch: Dispatc
   async function admitWorkspace(workspaceId: string): Promise<number> {
     const passed = await db.tx(async (tx) => {
       await workspaceLockById(tx, workspaceId);
+      await runQueueUnpin(tx, workspaceId);
       const run = await runQueueWorkspaceAdmit(tx, workspaceId);
       if (run?.gate === "open") tx.afterCommit(() => announce([run]));
       const yielded = run ? undefined : await mountYield(tx, workspaceId);

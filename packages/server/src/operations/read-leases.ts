@@ -112,6 +112,7 @@ async function runLease(context: EngineContext, row: RunLeaseRow, storage: Stora
       base: row.base && artifactRef(row.base),
     },
     checkpoint,
+    ...(row.in_mount_lease_id === null ? {} : { in_mount: { lease_id: row.in_mount_lease_id } }),
     storage: storage(row.org_id),
   };
 }

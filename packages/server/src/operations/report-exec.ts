@@ -120,7 +120,10 @@ async function endExec(tx: Tx, { context, exec }: Subject, report: Ended): Promi
       if (name !== undefined && length < report[stream]) return { state: "gap", expected: length };
     }
     const end = decideEnd(exec.kind, { exitCode: report.exit_code, signal: report.signal, reason: report.reason });
-    await execEnd(tx, exec.id, { ...end, signal: report.signal });
+    // Ended with its machine: whoever has it open reads what the machine went for.
+    const stopped = report.reason === "stopped" && exec.stop_reason !== null;
+    const error = stopped ? { message: `the workspace was unmounted: ${exec.stop_reason}`, reason: report.reason } : end.error;
+    await execEnd(tx, exec.id, { ...end, error, signal: report.signal });
   }
   await mountNoteIdle(tx, exec.workspace_id, context.mounts.idleMs);
   tx.afterCommit(() => {

@@ -186,11 +186,12 @@ export interface HeldExec {
   workspace_id: string;
   mount_id: string;
   mount_state: MountState;
+  stop_reason: string | null;
 }
 /** Of the holder of its mount's lease, in time. */
 const held = statement<{ exec_id: string; lease_id: string; worker_id: string; fence: number }, HeldExec>(
   "exec_held",
-  `select x.id, x.kind, x.state, x.environment_id, x.workspace_id, x.mount_id, m.state as mount_state
+  `select x.id, x.kind, x.state, x.environment_id, x.workspace_id, x.mount_id, m.state as mount_state, m.stop_reason
      from workspace_execs x
      join workspace_mounts m on m.id = x.mount_id and m.lease_id = $lease_id
      join leases l on l.id = m.lease_id

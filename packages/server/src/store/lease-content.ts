@@ -46,6 +46,8 @@ export interface RunLeaseRow {
   mount_fence: number;
   base_version_id: string;
   checkpoint_id: string | null;
+  /** Lease of the mount whose machine it uses. */
+  in_mount_lease_id: string | null;
   task_tree: ArtifactColumns | null;
   image: ArtifactColumns | null;
   base: ArtifactColumns | null;
@@ -65,6 +67,7 @@ const ofRuns = statement<{ lease_ids: string[] }, RunLeaseRow>(
           r.task_id, t.module_path, t.export_name, r.payload, r.max_duration_seconds, r.active_ms, r.secrets, r.trace_id,
           b.image_ref, b.image_config, b.network, b.disk_mib as sandbox_disk_mib, b.workspace_path,
           m.workspace_id, m.id as mount_id, m.fence as mount_fence, m.base_version_id, r.checkpoint_id,
+          case when l.in_mount_id is not null then m.lease_id end as in_mount_lease_id,
           ${artifact("tt")} as task_tree, ${artifact("ia")} as image, ${artifact("va")} as base,
           (select json_agg(json_build_object('stream', s.stream, 'length', s.length - s.attempt_start)) from run_log_streams s
             where s.run_id = r.id and s.attempt_id = a.id) as log_streams
@@ -74,7 +77,7 @@ const ofRuns = statement<{ lease_ids: string[] }, RunLeaseRow>(
      join deployments d on d.id = r.deployment_id
      join deployment_tasks t on t.id = r.deployment_task_id
      join deployment_sandboxes b on b.id = t.sandbox_id
-     join workspace_mounts m on m.workspace_id = r.workspace_id and m.lease_id = l.id and m.state in ('requested', 'mounting', 'mounted', 'unmounting')
+     join workspace_mounts m on m.workspace_id = r.workspace_id and (m.lease_id = l.id or m.id = l.in_mount_id) and m.state in ('requested', 'mounting', 'mounted', 'unmounting')
      left join workspace_versions v on v.id = m.base_version_id
      left join artifacts va on va.id = v.artifact_id
      left join artifacts tt on tt.id = d.task_artifact_id

@@ -32,7 +32,7 @@ const grantRuns = statement<GrantParams, { lease_id: string; run_id: string }>(
                  r.fence + 1 as fence, q.lane, q.milli_cpu, q.memory_mib, q.disk_mib, r.org_id, r.project_id, r.environment_id,
                  w.id as workspace_id, w.fence + 1 as mount_fence, w.current_version_id, t.sandbox_id
             from wanted x
-            join run_queue q on q.run_id = x.run_id and q.gate = 'open'
+            join run_queue q on q.run_id = x.run_id and q.gate = 'open' and q.mount_id is null
             join runs r on r.id = x.run_id and r.state ${inStates(runTransitions.lease.from)}
             join workspaces w on w.id = r.workspace_id
             join deployment_tasks t on t.id = r.deployment_task_id
@@ -102,11 +102,13 @@ export interface HeldRun extends LockedRun {
   lease_attempt_id: string;
   lease_fence: number;
   lane: string | null;
+  /** The live mount whose machine it uses. */
+  in_mount_id: string | null;
   lease_active_ms: number;
 }
 
 const heldColumns = `${lockedRunColumns}, l.state as lease_state, l.deadline > now() as in_time, l.attempt_id as lease_attempt_id, l.fence as lease_fence,
-       l.lane, l.active_ms as lease_active_ms`;
+       l.lane, l.in_mount_id, l.active_ms as lease_active_ms`;
 const heldSource = `from leases l join runs r on r.id = l.run_id`;
 const heldWhere = "l.id = $lease_id and l.run_id = $run_id and l.worker_id = $worker_id and l.fence = $fence";
 
@@ -147,7 +149,7 @@ const endingRun = statement<HeldParams, EndingRun>(
      join run_attempts a on a.id = l.attempt_id
      join sessions s on s.id = r.session_id
      join workspaces w on w.id = r.workspace_id
-     left join workspace_mounts m on m.workspace_id = w.id and m.lease_id = l.id and m.state in ('requested', 'mounting', 'mounted', 'unmounting')
+     left join workspace_mounts m on m.workspace_id = w.id and (m.lease_id = l.id or m.id = l.in_mount_id) and m.state in ('requested', 'mounting', 'mounted', 'unmounting')
     where ${heldWhere}
       for no key update of s, w, r`,
 );
@@ -162,7 +164,7 @@ const endingRunByLease = statement<{ lease_id: string }, EndingRun>(
      join run_attempts a on a.id = l.attempt_id
      join sessions s on s.id = r.session_id
      join workspaces w on w.id = r.workspace_id
-     left join workspace_mounts m on m.workspace_id = w.id and m.lease_id = l.id and m.state in ('requested', 'mounting', 'mounted', 'unmounting')
+     left join workspace_mounts m on m.workspace_id = w.id and (m.lease_id = l.id or m.id = l.in_mount_id) and m.state in ('requested', 'mounting', 'mounted', 'unmounting')
     where l.id = $lease_id
       for no key update of s, w, r`,
 );
@@ -255,7 +257,8 @@ const directives = statement<{ worker_id: string; lease_ids: string[] }, Directi
   `select l.id, l.state, case when r.state = 'cancelling' then r.cancel end as cancel,
           case when l.run_id is null
                then exists (select from workspace_mounts m where m.id = l.mount_id and m.lease_id = l.id and m.stop_requested_at is not null
-                               and m.state in ('mounting', 'mounted', 'unmounting'))
+                               and m.state in ('mounting', 'mounted', 'unmounting')
+                               and not exists (select from leases u where u.in_mount_id = m.id and u.state = 'held'))
                else exists (select from workspace_mounts m where m.workspace_id = r.workspace_id and m.lease_id = l.id and m.stop_requested_at is not null
                                and m.state in ('mounting', 'mounted')) end as unmount
      from leases l left join runs r on r.id = l.run_id

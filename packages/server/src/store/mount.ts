@@ -28,19 +28,28 @@ export interface MountRow {
 const columns = `m.id, m.project_id, m.environment_id, m.workspace_id, m.deployment_sandbox_id, m.base_version_id, m.worker_id, m.lease_id, m.state, m.claim_attempt,
        m.fence, m.dirty_generation, m.reservation_expires_at, m.last_heartbeat_at, m.created_at, m.updated_at`;
 
+/** A run is in its machine: it goes when the run has ended. */
+const inUse = "exists (select from leases u where u.in_mount_id = m.id and u.state = 'held')";
+/** Where a live mount is once it was asked to go; the one that came with a run ends with its run. */
+export const stoppedState = `case when m.state = 'requested' then 'unmounted'
+                   when exists (select from leases l where l.id = m.lease_id and l.kind = 'mount') and not ${inUse} then 'unmounting' else m.state end`;
+
 const live = statement<{ workspace_id: string }, MountRow>(
   "mount_live",
   `select ${columns} from workspace_mounts m where m.workspace_id = $workspace_id and m.state ${inStates(liveMountStates)}`,
 );
 const get = statement<{ id: string }, MountRow>("mount_get", `select ${columns} from workspace_mounts m where m.id = $id`);
 
-/** The workspace is locked and has no live mount. */
+/** The workspace is locked and has no live mount. The machine is like its last one: of the deployment that ran there last, so that its next run fits. */
 const insert = statement<{ id: string; workspace_id: string }, MountRow & { worker_group: string }>(
   "mount_insert",
   `with w as (update workspaces set fence = fence + 1, last_mount_id = $id, auto_stop_at = null, last_activity_at = now(), updated_at = now()
                 where id = $workspace_id returning *),
         m as (insert into workspace_mounts (id, org_id, project_id, environment_id, workspace_id, deployment_sandbox_id, base_version_id, fence, state)
-              select $id, org_id, project_id, environment_id, id, deployment_sandbox_id, current_version_id, fence, 'requested' from w
+              select $id, org_id, project_id, environment_id, id,
+                     coalesce((select p.deployment_sandbox_id from workspace_mounts p where p.workspace_id = $workspace_id order by p.created_at desc limit 1),
+                              deployment_sandbox_id),
+                     current_version_id, fence, 'requested' from w
               returning *)
    select ${columns}, e.worker_group from m join environments e on e.id = m.environment_id`,
 );
@@ -104,6 +113,7 @@ export interface MountLeaseRow {
   network: { internet: boolean; allow?: string[]; deny?: string[] };
   sandbox_disk_mib: number | null;
   workspace_path: string;
+  task_tree: ArtifactColumns | null;
   image: ArtifactColumns | null;
   base: ArtifactColumns | null;
 }
@@ -116,11 +126,13 @@ const contents = statement<{ lease_ids: string[] }, MountLeaseRow>(
   "mount_lease_content",
   `select l.id as lease_id, l.fence, greatest(0, extract(epoch from l.deadline - now()) * 1000)::bigint as ttl_ms, l.milli_cpu, l.memory_mib, l.disk_mib,
           m.org_id, m.environment_id, m.workspace_id, m.id as mount_id, m.base_version_id, b.image_ref, b.image_config, b.network,
-          b.disk_mib as sandbox_disk_mib, b.workspace_path, ${artifact("ia")} as image, ${artifact("va")} as base
+          b.disk_mib as sandbox_disk_mib, b.workspace_path, ${artifact("tt")} as task_tree, ${artifact("ia")} as image, ${artifact("va")} as base
      from leases l
      join workspace_mounts m on m.id = l.mount_id
      join deployment_sandboxes b on b.id = m.deployment_sandbox_id
+     join deployments d on d.id = b.deployment_id
      left join workspace_versions v on v.id = m.base_version_id
+     left join artifacts tt on tt.id = d.task_artifact_id
      left join artifacts va on va.id = v.artifact_id
      left join artifacts ia on ia.id = b.image_artifact_id
     where l.id = any($lease_ids::uuid[]) and l.state = 'held'`,
@@ -134,13 +146,15 @@ export interface HeldMount {
   base_version_id: string | null;
   state: MountState;
   stop_requested: boolean;
+  stop_reason: string | null;
   lease_id: string;
   lease_state: "held" | "released" | "expired" | "fenced";
   in_time: boolean;
   worker_id: string;
 }
 
-const heldColumns = `m.id, m.org_id, m.environment_id, m.workspace_id, m.base_version_id, m.state, m.stop_requested_at is not null as stop_requested, l.id as lease_id,
+const heldColumns = `m.id, m.org_id, m.environment_id, m.workspace_id, m.base_version_id, m.state, m.stop_requested_at is not null as stop_requested,
+       m.stop_reason, l.id as lease_id,
        l.state as lease_state, l.deadline > now() as in_time, l.worker_id`;
 
 /** Of its holder. The workspace is locked with it, before it. */
@@ -172,7 +186,7 @@ const requestStop = statement<{ id: string }, MountRow>(
   "mount_request_stop",
   `update workspace_mounts m
       set stop_requested_at = coalesce(stop_requested_at, now()), updated_at = now(),
-          state = case when state = 'requested' then 'unmounted' when exists (select from leases l where l.id = m.lease_id and l.kind = 'mount') then 'unmounting' else state end
+          state = ${stoppedState}
     where id = $id and state ${inStates(liveMountStates)} returning ${columns}`,
 );
 
@@ -219,6 +233,10 @@ const takeIdle = statement<{ workspace_id: string }, { id: string }>(
   "mount_take_idle",
   "update workspaces set auto_stop_at = null where id = $workspace_id and auto_stop_at <= now() returning id",
 );
+const inUseByRun = statement<{ workspace_id: string }, { id: string }>(
+  "mount_in_use",
+  `select m.id from workspace_mounts m where m.workspace_id = $workspace_id and m.state ${inStates(liveMountStates)} and ${inUse}`,
+);
 const nextIdle = statement<Record<never, never>, { due_ms: number }>(
   "mount_next_idle",
   "select (extract(epoch from (auto_stop_at - now())) * 1000)::float8 as due_ms from workspaces where auto_stop_at is not null order by auto_stop_at limit 1",
@@ -228,15 +246,21 @@ const requestedGroups = statement<Record<never, never>, { worker_group: string }
   `select distinct e.worker_group from workspace_mounts m join environments e on e.id = m.environment_id where m.state = 'requested'`,
 );
 
-/** A mount of its own in which nothing runs makes room for a run that waits for the workspace. The workspace is locked. */
-const yieldToRun = statement<{ workspace_id: string }, { worker_id: string | null }>(
+/**
+ * A mount of its own makes room for a run that cannot use its machine, whatever runs in it; for one that resumes, which could not go on from a tree
+ * that was changed, when nothing does. The workspace is locked, and no run of it could pass.
+ */
+const yieldToRun = statement<{ workspace_id: string; reason: string }, { worker_id: string | null }>(
   "mount_yield",
-  `update workspace_mounts m set state = '${mountTransitions.stop.to}', stop_requested_at = coalesce(m.stop_requested_at, now()), updated_at = now()
-     from leases l
-    where m.workspace_id = $workspace_id and m.state = 'mounted' and l.id = m.lease_id and l.kind = 'mount'
-      and exists (select from run_queue q where q.workspace_id = $workspace_id and q.gate = 'workspace')
-      and not exists (select from workspace_execs x where x.workspace_id = $workspace_id
-                         and x.state not in ('exited', 'terminated', 'lost', 'failed', 'closed'))
+  `update workspace_mounts m set state = '${mountTransitions.stop.to}', stop_requested_at = coalesce(m.stop_requested_at, now()),
+          stop_reason = coalesce(m.stop_reason, $reason), updated_at = now()
+     from leases l, (select checkpoint_id from run_queue where workspace_id = $workspace_id and gate = 'workspace'
+                      order by resume desc, priority desc, ready_at, run_id limit 1) first
+    where m.workspace_id = $workspace_id and m.state = 'mounted' and l.id = m.lease_id and l.kind = 'mount' and not ${inUse}
+      and not exists (select from run_queue o where o.workspace_id = $workspace_id and o.gate in ('lane', 'open'))
+      and (first.checkpoint_id is null
+           or not exists (select from workspace_execs x where x.workspace_id = $workspace_id
+                             and x.state not in ('exited', 'terminated', 'lost', 'failed', 'closed')))
    returning m.worker_id`,
 );
 
@@ -295,8 +319,10 @@ export const mountNoteIdle = (on: Queryable, workspaceId: string, idleMs: number
 export const mountNoteBusy = (on: Queryable, workspaceId: string) => on.run(noteBusy, { workspace_id: workspaceId });
 export const mountIdle = (on: Queryable, limit: number) => on.all(idle, { row_limit: limit });
 export const mountTakeIdle = async (tx: Tx, workspaceId: string) => (await tx.one(takeIdle, { workspace_id: workspaceId })) !== undefined;
+export const mountInUse = async (tx: Tx, workspaceId: string) => (await tx.one(inUseByRun, { workspace_id: workspaceId })) !== undefined;
 export const mountNextIdleMs = async (on: Queryable) => (await on.one(nextIdle, {}))?.due_ms;
-export const mountYield = (tx: Tx, workspaceId: string) => tx.one(yieldToRun, { workspace_id: workspaceId });
+export const mountYield = (tx: Tx, workspaceId: string) =>
+  tx.one(yieldToRun, { workspace_id: workspaceId, reason: "a run needed the workspace in a machine of its own" });
 export const mountRequestedGroups = (on: Queryable) => on.all(requestedGroups, {});
 export const mountStopKey = (tx: Tx, workspaceId: string, keyHash: Buffer) =>
   tx.one(stopKey, { workspace_id: workspaceId, key_hash: keyHash });

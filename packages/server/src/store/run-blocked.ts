@@ -11,6 +11,8 @@ export interface BlockedRow {
   session_id: string;
   workspace_id: string;
   gate: Gate | null;
+  /** The live mount whose machine it is to use. */
+  in_mount_id: string | null;
   resume: boolean | null;
   requires: string | null;
   /** A worker that was heard of lately could restore the checkpoint. */
@@ -41,7 +43,7 @@ export interface BlockedRow {
 const facts = statement<{ run_id: string; silent_ms: number }, BlockedRow>(
   "run_blocked_facts",
   `select r.id as run_id, r.queue_name, r.concurrency_key, r.attempt_number, r.session_id, r.workspace_id,
-          q.gate, q.resume, q.requires, q.lane_limit,
+          q.gate, q.mount_id as in_mount_id, q.resume, q.requires, q.lane_limit,
           case when q.requires is not null then exists (select from workers k where k.worker_group = q.worker_group and k.state = 'active' and k.restores = q.requires
                and k.last_seen_at > now() - $silent_ms * interval '1 millisecond') end as restorable, q.ready_at, (extract(epoch from (q.ready_at - now())) * 1000)::float8 as ready_in_ms,
           q.worker_group, q.milli_cpu, q.memory_mib, q.disk_mib,

@@ -62,16 +62,34 @@ const laneAdmit = statement<{ lane: string }, ReadyRun>(
    returning q.run_id, q.environment_id, q.worker_group`,
 );
 
-/** The workspace is locked. */
+/**
+ * The workspace is locked. Its first run passes when nobody has the workspace, or when the machine that has it can be used: a mount of its own that
+ * stays, made for the same sandbox of the same deployment (image, shape, network, task tree), with no other run in it. A run that resumes brings
+ * its own machine.
+ */
 const workspaceAdmit = statement<{ workspace_id: string }, ReadyRun & { lane: string | null; gate: Gate }>(
   "run_queue_workspace_admit",
-  `update run_queue q set gate = case when q.lane is null then 'open' else 'lane' end
-     from (select run_id from run_queue where workspace_id = $workspace_id and gate = 'workspace'
-            order by resume desc, priority desc, ready_at, run_id limit 1) next
-    where q.run_id = next.run_id and q.gate = 'workspace'
+  `update run_queue q set gate = case when q.lane is null then 'open' else 'lane' end, mount_id = next.mount_id
+     from (select c.run_id, m.id as mount_id, m.id is null
+                  or (m.state = 'mounted' and m.stop_requested_at is null and c.checkpoint_id is null
+                      and exists (select from leases h where h.id = m.lease_id and h.kind = 'mount' and h.state = 'held')
+                      and not exists (select from leases u where u.in_mount_id = m.id and u.state = 'held')
+                      and exists (select from runs r join deployment_tasks t on t.id = r.deployment_task_id
+                                   where r.id = c.run_id and t.sandbox_id = m.deployment_sandbox_id)) as may
+             from (select run_id, checkpoint_id from run_queue where workspace_id = $workspace_id and gate = 'workspace'
+                    order by resume desc, priority desc, ready_at, run_id limit 1) c
+             left join workspace_mounts m on m.workspace_id = $workspace_id and m.state in ('requested', 'mounting', 'mounted', 'unmounting')) next
+    where q.run_id = next.run_id and q.gate = 'workspace' and next.may
       and not exists (select from run_queue o where o.workspace_id = $workspace_id and o.gate in ('lane', 'open'))
-      and not exists (select from workspace_mounts m where m.workspace_id = $workspace_id and m.state in ('requested', 'mounting', 'mounted', 'unmounting'))
    returning q.run_id, q.environment_id, q.worker_group, q.lane, q.gate`,
+);
+
+/** The workspace is locked. A run that was to use a mount which goes, or has gone, stands at the gate of the workspace again. */
+const unpin = statement<{ workspace_id: string }>(
+  "run_queue_unpin",
+  `update run_queue q set gate = 'workspace', mount_id = null
+    where q.workspace_id = $workspace_id and q.gate in ('lane', 'open') and q.mount_id is not null
+      and not exists (select from workspace_mounts m where m.id = q.mount_id and m.state = 'mounted' and m.stop_requested_at is null)`,
 );
 
 /** Runs that passed the gate of a workspace which has a live mount: back to that gate. */
@@ -79,7 +97,7 @@ const stepBack = statement<{ run_ids: string[] }>(
   "run_queue_step_back",
   `update run_queue q set gate = 'workspace'
      from (select run_id from run_queue o
-            where run_id = any($run_ids::uuid[]) and gate = 'open'
+            where run_id = any($run_ids::uuid[]) and gate = 'open' and mount_id is null
               and exists (select from workspace_mounts m where m.workspace_id = o.workspace_id and m.state in ('requested', 'mounting', 'mounted', 'unmounting'))
               for no key update skip locked) busy
     where q.run_id = busy.run_id`,
@@ -106,7 +124,11 @@ const waitingLanes = statement<{ after: string; row_limit: number }, { lane: str
 );
 const waitingWorkspaces = statement<{ after: string; row_limit: number }, { workspace_id: string }>(
   "run_queue_waiting_workspaces",
-  "select distinct workspace_id from run_queue where gate = 'workspace' and workspace_id > $after::uuid order by workspace_id limit $row_limit",
+  `select workspace_id from (
+     (select distinct workspace_id from run_queue where gate = 'workspace' and workspace_id > $after::uuid order by workspace_id limit $row_limit)
+     union
+     (select distinct workspace_id from run_queue where mount_id is not null and workspace_id > $after::uuid order by workspace_id limit $row_limit)) w
+    order by workspace_id limit $row_limit`,
 );
 
 const entry = statement<{ run_id: string }, { lane: string | null; expired: boolean }>(
@@ -150,6 +172,7 @@ export async function runQueueLaneAdmit(tx: Tx, lane: string): Promise<ReadyRun[
 }
 
 export const runQueueWorkspaceAdmit = (tx: Tx, workspaceId: string) => tx.one(workspaceAdmit, { workspace_id: workspaceId });
+export const runQueueUnpin = (tx: Tx, workspaceId: string) => tx.run(unpin, { workspace_id: workspaceId });
 export const runQueueStepBack = (tx: Tx, runIds: string[]) => tx.run(stepBack, { run_ids: runIds });
 export const runQueueUndelay = (on: Queryable, limit: number) => on.all(undelay, { row_limit: limit });
 export const runQueueNextDelayMs = async (on: Queryable) => (await on.one(nextDelay, {}))?.due_ms;

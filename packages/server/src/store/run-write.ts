@@ -8,7 +8,7 @@ import { type RunOutcome, runTransitions } from "../domain/run.ts";
 import { inStates } from "../domain/transitions.ts";
 import { checkpointTransitions } from "../domain/checkpoint.ts";
 import { conditionTransitions, suspensionTransitions } from "../domain/wait.ts";
-import { liveMountStates, type MountState } from "../domain/workspace.ts";
+import { liveMountStates, type MountState, mountTransitions } from "../domain/workspace.ts";
 import { json, type Tx } from "./db.ts";
 import { type EventParams, eventInsert, eventParams } from "./run-event.ts";
 import type { CancelRequest, LockedRun } from "./run.ts";
@@ -37,8 +37,17 @@ interface HolderEnd {
   mount_state: MountState;
 }
 
-/** Ends what the holder had: its lease, and the mount that came with it. */
-const endHolder = `lease as (update leases set state = $lease_state, ended_at = now() where id = $lease_id::uuid and state ${inStates(leaseTransitions.release.from)}),
+/**
+ * Ends what the holder had: its lease, and the mount that came with it. A mount whose machine it only used goes on, unless it was asked to go meanwhile
+ * or the holder did not say that its program has ended.
+ */
+const endHolder = `lease as (update leases set state = $lease_state, ended_at = now() where id = $lease_id::uuid and state ${inStates(leaseTransitions.release.from)}
+                   returning in_mount_id),
+        host as (update workspace_mounts m set state = '${mountTransitions.stop.to}', stop_requested_at = coalesce(m.stop_requested_at, now()),
+                        stop_reason = coalesce(m.stop_reason, case when m.stop_requested_at is null then 'a run in its machine was lost' end), updated_at = now()
+                   from lease where m.id = lease.in_mount_id and m.state ${inStates(mountTransitions.stop.from)}
+                    and (m.stop_requested_at is not null
+                         or ($lease_state::text <> 'released' and (select state from runs where id = $run_id) <> 'leased'))),
         mount as (update workspace_mounts set state = $mount_state, updated_at = now()
                    where workspace_id = (select workspace_id from runs where id = $run_id) and lease_id = $lease_id::uuid and state ${inStates(liveMountStates)})`;
 

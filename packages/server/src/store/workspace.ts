@@ -2,6 +2,7 @@
 import { mountTransitions, type MountState, type WorkspaceState } from "../domain/workspace.ts";
 import { inStates } from "../domain/transitions.ts";
 import { json, type Queryable, type Tx } from "./db.ts";
+import { stoppedState } from "./mount.ts";
 import { statement } from "./statement.ts";
 
 export interface WorkspaceRow {
@@ -133,7 +134,7 @@ const requestUnmount = statement<{ id: string }, { worker_id: string | null }>(
   "workspace_request_unmount",
   `update workspace_mounts m
       set stop_requested_at = coalesce(stop_requested_at, now()), updated_at = now(),
-          state = case when state = 'requested' then 'unmounted' when exists (select from leases l where l.id = m.lease_id and l.kind = 'mount') then 'unmounting' else state end
+          state = ${stoppedState}
     where workspace_id = $id and state in ('requested', 'mounting', 'mounted') returning worker_id`,
 );
 

@@ -1,6 +1,7 @@
 /**
  * Asks for work while there is room for it: a long poll with what is free, woken by the control plane. While machines run the poll is short,
- * because what is free changes; an answer may bring several leases.
+ * because what is free changes; an answer may bring several leases. Without room it asks only while mounts are here: a run that uses the machine of
+ * one needs nothing; such a poll is given up as soon as there is room again.
  */
 import type { Capacity, ClaimRequest, Lease } from "@helmr/protocol/worker";
 import type { CapacityLedger } from "../host/capacity-ledger.ts";
@@ -14,6 +15,8 @@ export interface ClaimLoopOptions {
   kinds: ClaimRequest["kinds"];
   warm: () => ClaimRequest["warm"];
   held: () => string[];
+  /** Whether machines of mounts are here, which runs could use. */
+  mounted: () => boolean;
   /** Room on the disk, which the ledger cannot know: undefined when nothing may start now. */
   room: (free: Capacity) => Capacity | undefined;
   onLeases: (leases: Lease[], receivedAt: number) => void;
@@ -21,6 +24,7 @@ export interface ClaimLoopOptions {
   onRefused: (message: string) => void;
 }
 
+const nothingFree: Capacity = { milli_cpu: 0, memory_mib: 0, disk_mib: 0, slots: 0 };
 const waits = { idleMs: 25_000, busyMs: 3_000, answerMs: 10_000, refusedMs: 5_000, noRoomMs: 2_000 } as const;
 
 export class ClaimLoop {
@@ -40,11 +44,11 @@ export class ClaimLoop {
     const { signal } = this.stopping;
     while (!signal.aborted) {
       const free = this.free();
-      if (free === undefined) {
+      if (free === undefined && !this.options.mounted()) {
         await Promise.race([this.options.ledger.released(signal), pause(waits.noRoomMs, signal)]);
         continue;
       }
-      const result = await this.claim(free);
+      const result = await (free === undefined ? this.claimWithoutRoom() : this.claim(free, signal));
       if (result.kind === "ok") {
         if (result.value.leases.length > 0) this.options.onLeases(result.value.leases, performance.now());
       } else if (result.kind === "refused") {
@@ -65,12 +69,24 @@ export class ClaimLoop {
     return this.options.room(free);
   }
 
-  private claim(free: Capacity): Promise<CallResult<{ leases: Lease[] }>> {
+  /** What an answer that is given up might have brought is given again by the next claim. */
+  private async claimWithoutRoom(): Promise<CallResult<{ leases: Lease[] }>> {
+    const over = new AbortController();
+    const signal = AbortSignal.any([this.stopping.signal, over.signal]);
+    void this.options.ledger.released(signal).then(() => over.abort());
+    try {
+      return await this.claim(nothingFree, signal);
+    } finally {
+      over.abort();
+    }
+  }
+
+  private claim(free: Capacity, signal: AbortSignal): Promise<CallResult<{ leases: Lease[] }>> {
     const { client, epoch, kinds, ledger, warm, held } = this.options;
     const waitMs = ledger.leases === 0 ? waits.idleMs : waits.busyMs;
     const attemptMs = waitMs + waits.answerMs;
     const since = performance.now();
     const body = { epoch, free, kinds, warm: warm(), held: held(), wait_ms: waitMs };
-    return client.call("claim", body, { deadline: () => since + attemptMs, attemptMs, signal: this.stopping.signal });
+    return client.call("claim", body, { deadline: () => since + attemptMs, attemptMs, signal });
   }
 }

@@ -117,6 +117,7 @@ describe("claiming", () => {
       kinds: ["run"],
       warm: () => ({ images: ["helmr/node:24"], workspaces: [], checkpoints: [] }),
       held: () => table.ids(),
+      mounted: () => false,
       room: (free) => free,
       onLeases,
       onRefused,

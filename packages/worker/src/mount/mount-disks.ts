@@ -1,4 +1,4 @@
-/** The disks of a mount: the workspace over its version, scratch over an empty file system. There is no task. */
+/** The disks of a mount: the workspace over its version, scratch over an empty file system. The task tree is for runs that use the machine. */
 import { join } from "node:path";
 import type { MountLease } from "@helmr/protocol/worker";
 import { smallestDiskBytes } from "../disks/empty-disks.ts";
@@ -33,7 +33,7 @@ export async function prepareMountDisks(host: WorkerHost, lease: MountLease, { d
         });
   const scratch = await emptyDisk(host, "scratch", { path: scratchPath(directory), sizeBytes: host.scratchMib * MiB });
   await cleanup.add("scratch disk", () => scratch.release());
-  return { workspace, scratch, task: undefined };
+  return { workspace, scratch, task: await taskTree(host, lease, { access, cleanup }) };
 }
 
 /** Of a machine that runs already. */
@@ -55,5 +55,12 @@ export async function reopenMountDisks(
     ground: { kind: "empty", empty: await host.empties.get("scratch", scratchBytes) },
   });
   await cleanup.add("scratch disk", () => scratch.release());
-  return { workspace, scratch, task: undefined };
+  return { workspace, scratch, task: await taskTree(host, lease, { access, cleanup }) };
+}
+
+async function taskTree(host: WorkerHost, lease: MountLease, { access, cleanup }: Omit<Parts, "directory">): Promise<string | undefined> {
+  if (lease.task_tree === null) return undefined;
+  const tree = await host.bases.acquire(lease.task_tree, access);
+  await cleanup.add("task tree", () => tree.release());
+  return tree.path;
 }

@@ -33,6 +33,7 @@ import { errorText } from "../telemetry.ts";
 import type { WorkerHost } from "../worker-host.ts";
 import { captureFailed, captureTree, leaveTree, unchangedTree } from "../workspace/captured-tree.ts";
 import { LiveWorkspace } from "./live-workspace.ts";
+import { MountSeat } from "./mount-seat.ts";
 import { prepareMountDisks, reopenMountDisks } from "./mount-disks.ts";
 
 type Decision = { by: "lost" } | { by: "end"; end: MountEnd };
@@ -57,6 +58,8 @@ export class Mount {
   private guest: GuestMachine | undefined;
   private live: LiveWorkspace | undefined;
   private early: Directive[] = [];
+  /** Of the run that uses this machine. */
+  readonly seat = new MountSeat(() => this.decide(unmounted));
 
   constructor(host: WorkerHost, held: HeldLease) {
     assert(held.lease.kind === "mount", `Lease ${held.id} is no mount lease`);
@@ -76,12 +79,12 @@ export class Mount {
 
   /** Nothing runs in it: it could go. */
   isWaiting(): boolean {
-    return this.live?.active === 0;
+    return this.live?.active === 0 && !this.seat.isTaken;
   }
 
   /** This worker is to be left, or needs the memory: a mount in which nothing runs is captured and let go. */
   parkSoon(): void {
-    if (this.live === undefined || this.live.active === 0) this.decide(unmounted);
+    if (this.live === undefined || this.isWaiting()) this.decide(unmounted);
   }
 
   /** Runs to the end and cleans up. `journal`: the machine runs already. Never rejects. */
@@ -96,6 +99,7 @@ export class Mount {
       this.host.telemetry("background.failed", { what: `mount ${this.lease.workspace.mount_id}`, message: errorText(error) });
     } finally {
       await cleanUp(this.host, this.cleanup, `mount ${this.lease.workspace.mount_id}`);
+      this.seat.close();
     }
     this.host.telemetry("lease.finished", { leaseId: this.held.id, state, ms: Math.round(performance.now() - this.began) });
   }
@@ -143,6 +147,7 @@ export class Mount {
     this.disks = await reopenMountDisks(host, lease, { directory: this.directory, journal, access, cleanup });
     const machine = await host.driver.adopt(journal.machine);
     if (machine === "gone") return this.fail("monitor_died", "its worker had ended before");
+    await this.seat.whenHeard();
     const guest = await serveMachine(host, this.plan(), { machine, cleanup });
     this.guest = guest;
     const hello = new Promise<HelloMessage>((resolve) => guest.link.on("hello", resolve));
@@ -168,9 +173,10 @@ export class Mount {
     if (disks !== undefined) {
       const access = (signal: AbortSignal) => leaseAccess(host, held, signal);
       const ground = { host, held, guest, workspace: disks.workspace, mountId: this.lease.workspace.mount_id, directory, access };
-      live.makesVersions(ground, { alwaysWrites: () => false });
+      live.makesVersions(ground, { alwaysWrites: () => this.seat.isTaken });
     }
     this.live = live;
+    if (disks !== undefined) this.seat.serve({ guest, disks, live, hello });
     for (const directive of this.early) live.direct(directive);
     this.early = [];
   }
@@ -183,6 +189,7 @@ export class Mount {
     if (answer.kind === "stale") held.lose("stale");
     else if (answer.kind === "ok" && answer.value.state === "unmounting") this.decide(unmounted);
     else if (answer.kind !== "ok") this.fail("ready_refused", JSON.stringify(answer));
+    else this.seat.ready();
   }
 
   private direct(directive: Directive): void {
@@ -226,6 +233,7 @@ export class Mount {
   private decide(decision: Decision): void {
     if (this.decision !== undefined) return;
     this.decision = decision;
+    this.seat.ends(decision.by === "end" && decision.end.status === "failed" ? decision.end.message : "The workspace is being unmounted");
     this.stopping.abort();
     this.decided(decision);
   }

@@ -5,7 +5,7 @@
 import { tenantKeys } from "../chunks/sealing.ts";
 import { errorText } from "../telemetry.ts";
 import type { ParkedCut } from "./park-run.ts";
-import type { RunParts, RunState } from "./run.ts";
+import type { RunParts, RunState } from "./run-state.ts";
 
 export async function concludePark(parts: RunParts, { before, cut }: { before: RunState; cut: ParkedCut }): Promise<string> {
   const { host, lease, cleanup, reporter } = parts;

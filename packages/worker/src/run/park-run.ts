@@ -23,7 +23,7 @@ import type { Snapshot } from "../vm/driver.ts";
 import { workerRestores } from "@helmr/protocol/worker";
 import type { Access } from "../workspace/base-store.ts";
 import type { ParkableWait, ProgramCalls } from "./program-calls.ts";
-import type { RunParts } from "./run.ts";
+import type { RunParts } from "./run-state.ts";
 
 /** A cut that the control plane has accepted; its files are this host's copy. */
 export interface ParkedCut {

@@ -8,7 +8,7 @@ import type { GuestMachine } from "../guest/guest-machine.ts";
 import { pause } from "../host/pause.ts";
 import { errorText } from "../telemetry.ts";
 import { type CapturedTree, captureFailed, captureTree, leaveTree, unchangedTree } from "../workspace/captured-tree.ts";
-import type { Decision, RunParts, RunState } from "./run.ts";
+import type { Decision, RunParts, RunState } from "./run-state.ts";
 import { endByHost, endOfRun } from "./run-end.ts";
 
 export interface Conclusion {
@@ -69,7 +69,8 @@ function endOf(parts: RunParts, { decision, cancel }: Conclusion): AttemptEnd {
   return end;
 }
 
-async function completeRun(parts: RunParts, conclusion: Conclusion, captured: CapturedTree): Promise<string> {
+/** Says the end. What could not be taken of the captured tree is not in `captured.stored` any more. */
+export async function completeRun(parts: RunParts, conclusion: Conclusion, captured: CapturedTree): Promise<string> {
   const { host, held, lease, spool } = parts;
   const end = endOf(parts, conclusion);
   const said = (workspace: WorkspaceResult) =>
@@ -90,6 +91,7 @@ async function completeRun(parts: RunParts, conclusion: Conclusion, captured: Ca
     // Better a run that ends without its last version than one that hangs until its lease does.
     host.telemetry("background.failed", { what: `completion of run ${lease.run.id}`, message: result.message });
     result = await said(captureFailed(`The control plane refused the version: ${result.message}`).result);
+    captured.stored = undefined;
   }
   if (result.kind === "ok") return result.value.state;
   if (result.kind === "stale") held.lose("stale");

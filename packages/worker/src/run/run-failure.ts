@@ -3,6 +3,7 @@ import { BlobError } from "../chunks/blob-port.ts";
 import { ChunkError } from "../chunks/sealing.ts";
 import { GuestRefused, GuestSilent } from "../guest/guest-link.ts";
 import { CommandFailed } from "../host/run-command.ts";
+import { MountGone } from "../mount/mount-seat.ts";
 import { type MachineExit, VmError } from "../vm/driver.ts";
 import type { HostVerdict } from "./run-end.ts";
 
@@ -12,6 +13,7 @@ export function verdictOf(error: unknown): HostVerdict | "stale" {
   if (error instanceof GuestSilent) return { kind: error.code === "guest_silent" ? "guest_silent" : "guest_died", message: error.message };
   const failed = (code: string, message: string): HostVerdict => ({ kind: "machine_failed", code, message });
   if (error instanceof GuestRefused) return failed(error.code, `The guest could not be prepared: ${error.message}`);
+  if (error instanceof MountGone) return failed(error.code, `The mount whose machine the run was to use has ended: ${error.message}`);
   if (error instanceof VmError) return failed(error.code, `The machine could not be started: ${error.message}`);
   if (error instanceof BlobError || error instanceof ChunkError)
     return failed(error.code, `A disk of the run could not be made: ${error.message}`);

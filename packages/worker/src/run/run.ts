@@ -15,12 +15,11 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createMasker, type Masker } from "@helmr/protocol/shared";
 import type { Directive, RunLease } from "@helmr/protocol/worker";
-import type { HelloMessage, RunEnded } from "@helmr/protocol/guest";
+import type { HelloMessage } from "@helmr/protocol/guest";
 import { assert, unreachable } from "../assert.ts";
 import { memoryOfTemplate, type TemplateMemory } from "../checkpoints/template-memory.ts";
-import { tenantKeys } from "../chunks/sealing.ts";
-import { GrantedBlobs } from "../control/blob-grants.ts";
 import type { HeldLease } from "../control/held-lease.ts";
+import { leaseAccess } from "../control/lease-access.ts";
 import {
   acquireTemplate,
   attachGuest,
@@ -36,60 +35,28 @@ import { Cleanup } from "../host/cleanup.ts";
 import { pause } from "../host/pause.ts";
 import { errorText } from "../telemetry.ts";
 import type { WorkerHost } from "../worker-host.ts";
-import type { Access } from "../workspace/base-store.ts";
 import { LiveWorkspace } from "../mount/live-workspace.ts";
+import { type LentMachine, MountGone, type MountSeat, type SeatTaker } from "../mount/mount-seat.ts";
 import { ActiveClock } from "./active-clock.ts";
 import { CancelWatch } from "./cancel-watch.ts";
 import { ProgramCalls } from "./program-calls.ts";
 import { Reporter } from "./reporter.ts";
+import { leaveMount } from "./leave-mount.ts";
+import { watchMachine } from "./machine-watch.ts";
 import { concludePark } from "./park-conclusion.ts";
-import { type ParkedCut, RunParking } from "./park-run.ts";
+import { type ParkingGround, RunParking } from "./park-run.ts";
 import { readResumeState, restoreFailure, restoreMachine } from "./resume-run.ts";
 import { concludeRun } from "./run-conclusion.ts";
 import { prepareRunDisks, reopenRunDisks } from "./run-disks.ts";
 import type { HostVerdict } from "./run-end.ts";
-import { exitVerdict, verdictOf } from "./run-failure.ts";
+import { verdictOf } from "./run-failure.ts";
 import { type RunJournal, writeJournal } from "./run-journal.ts";
 import { RunOutput } from "./run-output.ts";
+import { runStartRequest, sayResumed, sayStarted } from "./run-steps.ts";
+import type { Decision, RunParts, RunState } from "./run-state.ts";
 import { RunTimeline } from "./run-timeline.ts";
-import { placement } from "./secret-placement.ts";
 import { Spool } from "./spool.ts";
 import type { StreamOffsets } from "./spool-records.ts";
-
-export type Decision =
-  | { by: "guest"; ended: RunEnded }
-  | { by: "host"; verdict: HostVerdict }
-  /** The control plane has the cut: nothing runs here any more. */
-  | { by: "parked"; cut: ParkedCut }
-  /** It could not be brought back, and the control plane knows. */
-  | { by: "unrestored" }
-  | { by: "lost" };
-
-export type RunState =
-  | { phase: "preparing" }
-  | { phase: "booting"; disks: MachineDisks }
-  | { phase: "attached"; disks: MachineDisks; guest: GuestMachine }
-  /** Without a guest: its machine was gone when this process came to take it over. */
-  | { phase: "running"; disks: MachineDisks; guest: GuestMachine | undefined }
-  | { phase: "ending" }
-  | { phase: "finished" };
-
-/** What a run has from its first moment to its last. */
-export interface RunParts {
-  host: WorkerHost;
-  held: HeldLease;
-  lease: RunLease;
-  directory: string;
-  cleanup: Cleanup;
-  masker: Masker;
-  clock: ActiveClock;
-  spool: Spool;
-  output: RunOutput;
-  reporter: Reporter;
-  timeline: RunTimeline;
-  /** Its program began under an earlier lease. */
-  isResumed: boolean;
-}
 
 /** What a machine is started with. */
 interface Prepared {
@@ -98,8 +65,7 @@ interface Prepared {
   signal: AbortSignal;
 }
 
-/** A machine that ended says so this soon after its channel. */
-const exitSayMs = 1_000;
+type LentParts = Pick<LentMachine, "guest" | "disks">;
 
 /** A decision fell while something was under way. */
 class Decided extends Error {
@@ -132,7 +98,16 @@ export class Run {
   /** What should run beside the program, and came before its machine was up. */
   private beside: Directive[] = [];
 
-  constructor(host: WorkerHost, held: HeldLease) {
+  /** Of the mount whose machine it uses; undefined with `in_mount`: that mount is not here any more. */
+  private readonly seat: MountSeat | undefined;
+  private parts: RunParts | undefined;
+  private openedNow: () => void = () => {};
+  private takenNow: (machine: LentMachine) => void = () => {};
+  private readonly taken: Promise<LentMachine>;
+  /** As the seat of a mount knows this run. */
+  private readonly taker: SeatTaker;
+
+  constructor(host: WorkerHost, held: HeldLease, seat?: MountSeat) {
     assert(held.lease.kind === "run", `Lease ${held.id} is no run lease`);
     this.host = host;
     this.held = held;
@@ -147,6 +122,17 @@ export class Run {
     this.ended = new Promise((resolve) => {
       this.decided = resolve;
     });
+    this.seat = seat;
+    this.taken = new Promise((resolve) => {
+      this.takenNow = resolve;
+    });
+    this.taker = {
+      opened: new Promise((resolve) => {
+        this.openedNow = resolve;
+      }),
+      taken: (machine) => this.takeIn(machine),
+      machineEnds: (message) => this.machineEnded({ kind: "machine_failed", code: "mount_ended", message }),
+    };
   }
 
   get phase(): RunState["phase"] {
@@ -178,6 +164,7 @@ export class Run {
     this.held.report = { activeMs: () => this.clock.activeMs, openCalls: () => this.calls?.openWaits() ?? [] };
     this.held.lost.addEventListener("abort", () => this.decide({ by: "lost" }), { once: true });
     this.held.onDirective((directive) => this.direct(directive));
+    if (journal !== undefined) this.seat?.expect(this.taker);
     let state = "lost";
     try {
       state = await this.work(journal);
@@ -187,6 +174,8 @@ export class Run {
     } finally {
       this.cancel.stop();
       this.clock.stop();
+      this.openedNow();
+      this.seat?.leave(this.taker);
       await cleanUp(this.host, this.cleanup, `run ${this.lease.run.id}`);
       this.state = { phase: "finished" };
     }
@@ -198,8 +187,11 @@ export class Run {
     await mkdir(this.directory, { recursive: true, mode: 0o711 });
     await this.cleanup.add("lease directory", () => rm(this.directory, { recursive: true, force: true }));
     const parts = await this.openParts(journal);
+    this.parts = parts;
+    this.openedNow();
     try {
-      if (journal !== undefined) await this.takeOver(parts, journal);
+      if (this.lease.in_mount !== undefined) await this.useMount(parts, journal);
+      else if (journal !== undefined) await this.takeOver(parts, journal);
       else if (this.lease.checkpoint !== null) await this.resume(parts, this.lease.checkpoint);
       else {
         const prepared = await this.prepare(parts);
@@ -223,8 +215,11 @@ export class Run {
     if (decision.by === "lost") {
       parts.reporter.stop();
       this.host.telemetry("lease.lost", { leaseId: this.held.id, reason: this.held.lossReason ?? "" });
+      // Its program may be there still.
+      if (before.phase === "running") void this.seat?.end();
       return "lost";
     }
+    if (this.lease.in_mount !== undefined) return leaveMount(parts, { decision, before, cancel: this.cancel.asked }, this.seat);
     // What runs beside the program ends with it, and says so while the lease is held.
     await this.live?.stop();
     return concludeRun(parts, { decision, before, cancel: this.cancel.asked });
@@ -258,7 +253,7 @@ export class Run {
   private async prepare(parts: RunParts): Promise<Prepared> {
     const { host, lease, directory, cleanup } = this;
     const signal = AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]);
-    const access = this.access(signal);
+    const access = leaseAccess(this.host, this.held, signal);
     const onWait = () =>
       parts.output.say(`Preparing a machine for image ${lease.image.ref}: the first run with it on this worker takes longer`);
     const [template, disks] = await both(
@@ -279,29 +274,42 @@ export class Run {
     this.enter({ phase: "attached", disks, guest });
     this.timeline.mark("machine_started");
     host.spares.used(template.again());
-    this.watch(guest);
+    watchMachine(guest, this.machineEnded);
     await attachGuest(host, this.plan(), { link: guest.link, disks });
     this.timeline.mark("attached");
     await this.start(parts);
     await pause(host.limits.startRunMs, AbortSignal.any([this.begun.signal, this.stopping.signal]));
   }
 
+  /** In the machine of a mount: nothing is booted, and the machine is not this run's to end. */
+  private async useMount(parts: RunParts, journal: RunJournal | undefined): Promise<void> {
+    if (this.seat === undefined) throw new MountGone("it is not on this worker any more");
+    if (journal !== undefined) {
+      const machine = await Promise.race([this.taken, this.ended]);
+      if ("guest" in machine && machine.hello !== undefined) this.goOn(await this.heard(machine.hello));
+      return;
+    }
+    const { guest, disks } = await this.seat.lend(this.taker);
+    this.enter({ phase: "attached", disks, guest });
+    this.timeline.mark("attached");
+    watchMachine(guest, this.machineEnded);
+    await this.start(parts);
+  }
+
+  /** Before a machine that was taken over says its first word. */
+  private takeIn(machine: LentMachine): void {
+    const { guest, disks } = machine;
+    if (this.parts === undefined || this.decision !== undefined) return;
+    this.state = { phase: "running", disks, guest };
+    this.listen(this.parts, { guest, disks });
+    watchMachine(guest, this.machineEnded);
+    this.takenNow(machine);
+  }
+
   private async start(parts: RunParts): Promise<void> {
     const { host, held, lease } = this;
-    const { run } = lease;
     this.check();
-    const started = await host.client.call(
-      "attemptStarted",
-      { ...held.fenced, attempt_id: run.attempt_id },
-      { id: run.id, deadline: held.deadline, signal: this.stopping.signal },
-    );
-    this.check();
-    if (started.kind === "stale") held.lose("stale");
-    else if (started.kind === "ok" && started.value.state === "cancelled")
-      this.decide({ by: "host", verdict: { kind: "cancelled", forced: false } });
-    else if (started.kind !== "ok")
-      this.decide({ by: "host", verdict: { kind: "machine_failed", code: "start_refused", message: JSON.stringify(started) } });
-    this.check();
+    this.obey(await sayStarted({ host, held, lease, signal: this.stopping.signal }));
     this.timeline.mark("attempt_started");
     assert(this.state.phase === "attached", "A run starts in an attached guest");
     const { guest, disks } = this.state;
@@ -309,26 +317,14 @@ export class Run {
     this.listen(parts, { guest, disks });
     void this.journal(guest, disks);
     this.clock.start();
-    const { id, attempt_id, attempt_number, session_id, task_id, module, export_name, payload, active_ms_left } = run;
-    await guest.link.request(
-      {
-        type: "run.start",
-        run: { id, attemptId: attempt_id, attemptNumber: attempt_number, leaseId: held.id, sessionId: session_id, taskId: task_id },
-        module,
-        exportName: export_name,
-        payload,
-        secrets: run.secrets.map(placement),
-        activeMs: active_ms_left,
-      },
-      host.limits.startRunMs,
-    );
+    await guest.link.request(runStartRequest(lease), host.limits.startRunMs);
     this.timeline.mark("run_started");
   }
 
   /** The guest says what goes on in it, and again what was not acknowledged to the process that died. */
   private async takeOver(parts: RunParts, journal: RunJournal): Promise<void> {
     const { host, held, lease, cleanup } = this;
-    const access = this.access(AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]));
+    const access = leaseAccess(this.host, this.held, AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]));
     const disks = await reopenRunDisks(host, lease, { directory: this.directory, journal, access, cleanup });
     // A machine that is gone has left its disk: it ends like one that dies now.
     this.state = { phase: "running", disks, guest: undefined };
@@ -341,26 +337,31 @@ export class Run {
     const hello = new Promise<HelloMessage>((resolve) => guest.link.on("hello", resolve));
     this.enter({ phase: "running", disks, guest });
     this.listen(parts, { guest, disks }, hello);
-    this.watch(guest);
+    watchMachine(guest, this.machineEnded);
     this.template = once(async () => {
       const limit = AbortSignal.timeout(host.limits.prepareMs);
-      const template = await acquireTemplate(host, lease, { access: this.access(limit), cleanup, onWait: () => {} });
+      const template = await acquireTemplate(host, lease, { access: leaseAccess(this.host, this.held, limit), cleanup, onWait: () => {} });
       return memoryOfTemplate(host.artifacts, template.template);
     });
     held.onExtended(() => guest.link.notify({ type: "lease.extend", leaseMs: held.leftMs() }));
     await machine.resume();
-    const said = await Promise.race([hello, pause(host.limits.attachMs), this.ended]);
+    const said = await this.heard(hello);
+    guest.link.notify({ type: "lease.extend", leaseMs: held.leftMs() });
+    if (said.state.parked) await this.thaw(guest, journal);
+    this.goOn(said);
+  }
+
+  private async heard(hello: Promise<HelloMessage>): Promise<HelloMessage> {
+    const said = await Promise.race([hello, pause(this.host.limits.attachMs), this.ended]);
     this.check();
     if (said === undefined || !("state" in said))
       throw new GuestSilent("guest_silent", "The guest did not announce itself to the worker that took it over");
-    guest.link.notify({ type: "lease.extend", leaseMs: held.leftMs() });
-    if (said.state.parked) await this.thaw(guest, journal);
-    if (said.state.run?.attemptId !== lease.run.attempt_id)
-      this.decide({
-        by: "host",
-        verdict: { kind: "machine_failed", code: "start_lost", message: "The worker ended while the run was being started" },
-      });
-    else this.clock.start();
+    return said;
+  }
+
+  private goOn({ state }: HelloMessage): void {
+    if (state.run?.attemptId === this.lease.run.attempt_id) this.clock.start();
+    else this.machineEnded({ kind: "machine_failed", code: "start_lost", message: "The worker ended while the run was being started" });
   }
 
   /** The worker of before ended while it parked the run, or while it brought it back. */
@@ -378,7 +379,7 @@ export class Run {
   private async resume(parts: RunParts, checkpoint: NonNullable<RunLease["checkpoint"]>): Promise<void> {
     const { host, held, lease, directory, cleanup } = this;
     const began = performance.now();
-    const access = this.access(AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]));
+    const access = leaseAccess(this.host, this.held, AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]));
     const restored = await restoreMachine({ host, lease, checkpoint, directory, access, cleanup }).catch((error: unknown) =>
       this.unrestored(error, checkpoint.checkpoint_id),
     );
@@ -387,7 +388,7 @@ export class Run {
     const { machine, disks } = restored;
     const guest = await serveMachine(host, this.plan(), { machine, cleanup });
     this.enter({ phase: "attached", disks, guest });
-    this.watch(guest);
+    watchMachine(guest, this.machineEnded);
     this.timeline.mark("machine_started");
     this.resumedFrom = checkpoint;
     // From the next step on another process of this worker must know where this one was.
@@ -407,15 +408,14 @@ export class Run {
   /** Repeating it is safe: the control plane knows that this lease has gone on. */
   private async sayResumed(checkpointId: string): Promise<void> {
     const { host, held, lease } = this;
-    const told = await host.client.call(
-      "resumed",
-      { ...held.fenced, attempt_id: lease.run.attempt_id, checkpoint_id: checkpointId },
-      { id: lease.run.id, deadline: held.deadline, signal: this.stopping.signal },
-    );
+    this.obey(await sayResumed({ host, held, lease, signal: this.stopping.signal }, checkpointId));
+  }
+
+  /** What the control plane answered to a step. */
+  private obey(answer: HostVerdict | "go on" | "stale"): void {
     this.check();
-    if (told.kind === "stale") held.lose("stale");
-    else if (told.kind !== "ok")
-      this.decide({ by: "host", verdict: { kind: "machine_failed", code: "resume_refused", message: JSON.stringify(told) } });
+    if (answer === "stale") this.held.lose("stale");
+    else if (answer !== "go on") this.machineEnded(answer);
     this.check();
   }
 
@@ -437,22 +437,29 @@ export class Run {
     throw new Decided("The run is decided");
   }
 
-  private listen(parts: RunParts, { guest, disks }: { guest: GuestMachine; disks: MachineDisks }, hello?: Promise<HelloMessage>): void {
+  /** What runs beside the program; in the machine of a mount that is the mount's. */
+  private openLive({ guest, disks }: LentParts, hello: Promise<HelloMessage> | undefined): LiveWorkspace | undefined {
+    const { host, held, lease, directory } = this;
+    if (lease.in_mount !== undefined) return undefined;
+    const onFault = (error: unknown) =>
+      host.telemetry("background.failed", { what: `exec beside ${lease.run.id}`, message: errorText(error) });
+    const live = new LiveWorkspace({ desk: host.live, held, link: guest.link, onFault });
+    if (hello) live.expectAdopted(hello);
+    const access = (signal: AbortSignal) => leaseAccess(host, held, signal);
+    const ground = { host, held, guest, workspace: disks.workspace, mountId: lease.workspace.mount_id, directory, access };
+    // The program runs.
+    live.makesVersions(ground, { alwaysWrites: () => true });
+    for (const directive of this.beside.splice(0)) live.direct(directive);
+    guest.link.on("fenced", () => this.machineEnded({ kind: "guest_fenced" }));
+    return live;
+  }
+
+  private listen(parts: RunParts, { guest, disks }: LentParts, hello?: Promise<HelloMessage>): void {
     const { run } = this.lease;
     const { link } = guest;
     parts.output.attach(link);
-    const onFault = (error: unknown) =>
-      this.host.telemetry("background.failed", { what: `exec beside ${run.id}`, message: errorText(error) });
-    const live = new LiveWorkspace({ desk: this.host.live, held: this.held, link, onFault });
-    if (hello) live.expectAdopted(hello);
-    const ground = { host: this.host, held: this.held, guest, workspace: disks.workspace, mountId: this.lease.workspace.mount_id };
-    live.makesVersions(
-      { ...ground, directory: this.directory, access: (signal) => this.access(signal) },
-      // The program runs.
-      { alwaysWrites: () => true },
-    );
+    const live = this.openLive({ guest, disks }, hello);
     this.live = live;
-    for (const directive of this.beside.splice(0)) live.direct(directive);
     const calls = new ProgramCalls({
       client: this.host.client,
       held: this.held,
@@ -466,16 +473,8 @@ export class Run {
       onFlood: () => this.decide({ by: "host", verdict: { kind: "guest_violation", message: "too many calls at once" } }),
     });
     this.calls = calls;
-    this.parking = new RunParking({
-      parts,
-      guest,
-      disks,
-      calls,
-      template: () => this.template(),
-      isBusy: () => live.active > 0 || live.capturing,
-      onParked: (cut) => this.decide({ by: "parked", cut }),
-    });
-    if (this.parkAtOnce) this.parking.parkSoon();
+    if (live !== undefined) this.parking = this.openParking({ parts, guest, disks, calls, live });
+    if (this.parkAtOnce) this.parking?.parkSoon();
     link.on("program.call", (message) => calls.receive(message));
     link.on("run.started", () => {
       this.timeline.mark("program_started");
@@ -485,25 +484,20 @@ export class Run {
       this.timeline.mark("ended");
       if (ended.attemptId === run.attempt_id) this.decide({ by: "guest", ended });
     });
-    link.on("fenced", () => this.decide({ by: "host", verdict: { kind: "guest_fenced" } }));
     this.cancel.begin((request) => link.request(request, this.host.limits.cancelTotalMs));
   }
 
-  /** A machine or a channel that ends before the run does. */
-  private watch(guest: GuestMachine): void {
-    void guest.machine.exited.then((exit) => this.decide({ by: "host", verdict: exitVerdict(exit) }));
-    void guest.link.closed.then(async (end) => {
-      if (end.kind === "violation") this.decide({ by: "host", verdict: { kind: "guest_violation", message: end.message } });
-      else {
-        // The machine usually ended, and its exit says why.
-        const exit = await Promise.race([guest.machine.exited, pause(exitSayMs)]);
-        this.decide({
-          by: "host",
-          verdict: exit === undefined ? { kind: "guest_died", message: "its channel was closed" } : exitVerdict(exit),
-        });
-      }
+  /** A run in the machine of a mount stays where it is: whoever has the mount open would lose it. */
+  private openParking({ live, ...ground }: Omit<ParkingGround, "template" | "isBusy" | "onParked"> & { live: LiveWorkspace }): RunParking {
+    return new RunParking({
+      ...ground,
+      template: () => this.template(),
+      isBusy: () => live.active > 0 || live.capturing,
+      onParked: (cut) => this.decide({ by: "parked", cut }),
     });
   }
+
+  private readonly machineEnded = (verdict: HostVerdict): void => this.decide({ by: "host", verdict });
 
   private direct(directive: Directive): void {
     if (directive.type === "cancel") {
@@ -541,12 +535,6 @@ export class Run {
 
   private check(): void {
     if (this.decision !== undefined) throw new Decided("The run is decided");
-  }
-
-  private access(signal: AbortSignal): Access {
-    const { host, held, lease } = this;
-    const blobs = new GrantedBlobs(host.client, { leaseId: held.id, fence: lease.fence, deadline: held.deadline });
-    return { keys: tenantKeys(lease.storage), blobs, signal };
   }
 
   private plan(): MachinePlan {

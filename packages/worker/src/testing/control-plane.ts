@@ -26,6 +26,9 @@ export class TestControlPlane {
   readonly parks: WorkerBody<"park">[] = [];
   readonly resumes: WorkerBody<"resumed">[] = [];
   readonly unrestored: WorkerBody<"restoreFailed">[] = [];
+  readonly mountEnds: WorkerBody<"mountEnded">[] = [];
+  /** Names of what was said of runs and mounts, in their order. */
+  readonly said: string[] = [];
   parkStatus = 200;
   answerPark: (request: WorkerBody<"park">) => unknown = () => ({ state: "parked" });
   attemptState: "started" | "cancelled" = "started";
@@ -95,6 +98,7 @@ export class TestControlPlane {
       if (body.report_through > this.items.length)
         return { status: 409, body: { error: "gap", code: "report_gap", expected: this.items.length + 1 } };
       this.completions.push(body);
+      this.said.push("complete");
       return { body: { state: "finished" } };
     });
     this.route("park", (body) => {
@@ -121,6 +125,7 @@ export class TestControlPlane {
       return { body: { state: "deployed" } };
     });
     this.serveImages();
+    this.serveMounts();
     this.route("grants", ({ gets, puts }) => {
       const grant = (method: string) => (key: string) => ({
         object_key: key,
@@ -132,6 +137,15 @@ export class TestControlPlane {
       return { body: { grants: [...gets.map(grant("GET")), ...puts.map((put) => grant("PUT")(put.object_key))] } };
     });
     this.api.routes.set("*", (request) => this.serveBytes(request));
+  }
+
+  private serveMounts(): void {
+    this.route("mountReady", () => ({ body: { state: "mounted" } }));
+    this.route("mountEnded", (body) => {
+      this.mountEnds.push(body);
+      this.said.push("mountEnded");
+      return { body: { state: body.end.status } };
+    });
   }
 
   private serveImages(): void {

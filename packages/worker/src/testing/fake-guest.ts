@@ -178,6 +178,9 @@ export class FakeGuest {
   private async run(start: RunStartRequest): Promise<void> {
     const attemptId = start.run.attemptId;
     this.attemptId = attemptId;
+    this.ended = undefined;
+    // Another run in the same machine begins its streams anew.
+    for (const name of ["stdout", "stderr", "logger"] as const) this.streams.delete(name);
     this.send({ type: "run.started", attemptId, nodeVersion: "v24", spawnedMs: 0, bootedMs: 1, loadedMs: 2 });
     const began = performance.now();
     const cancelled = new Promise<{ force: boolean }>((resolve) => {

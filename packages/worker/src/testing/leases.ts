@@ -1,6 +1,6 @@
 /** Leases as the control plane gives them, with everything needed and nothing special. */
 import { randomUUID } from "node:crypto";
-import type { BuildLease, RunLease, StorageKeys } from "@helmr/protocol/worker";
+import type { BuildLease, MountLease, RunLease, StorageKeys } from "@helmr/protocol/worker";
 import { storageKeysOfTest } from "./tenant.ts";
 
 export function runLeaseOfTest(change: Partial<RunLease> = {}, storage: StorageKeys = storageKeysOfTest()): RunLease {
@@ -66,6 +66,25 @@ export function buildLeaseOfTest(change: Partial<BuildLease> = {}, storage: Stor
     },
     image: { ref: "helmr/node:24", artifact: null, config: { env: {}, workdir: "/workspace", user: "" } },
     network: { internet: true },
+    storage,
+    ...change,
+  };
+}
+
+export function mountLeaseOfTest(change: Partial<MountLease> = {}, storage: StorageKeys = storageKeysOfTest()): MountLease {
+  const { needs, image, network, workspace } = runLeaseOfTest({}, storage);
+  return {
+    kind: "mount",
+    lease_id: randomUUID(),
+    fence: 1,
+    ttl_ms: 75_000,
+    needs,
+    environment_id: randomUUID(),
+    org_id: storage.org_id,
+    image,
+    network,
+    task_tree: null,
+    workspace,
     storage,
     ...change,
   };
