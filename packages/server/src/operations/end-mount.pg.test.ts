@@ -6,7 +6,6 @@ import { deleteWorkspace } from "./delete-workspace.ts";
 import { endMount, loseMountLease, readyMount } from "./end-mount.ts";
 import { materializeWorkspace } from "./materialize-workspace.ts";
 import { type HeldMount, type Mounts, openMounts } from "./mounts.fixture.ts";
-import { reportExec } from "./report-exec.ts";
 import { renewLeases } from "./renew-leases.ts";
 import { stopWorkspace } from "./stop-workspace.ts";
 

@@ -114,16 +114,7 @@ export class TestControlPlane {
       this.unrestored.push(body);
       return { body: { state: "failed" } };
     });
-    this.route("buildReport", (body) => {
-      if (body.first > this.buildEvents.length + 1)
-        return { status: 409, body: { error: "gap", code: "report_gap", expected: this.buildEvents.length + 1 } };
-      this.buildEvents.push(...body.events.slice(this.buildEvents.length + 1 - body.first));
-      return { body: { accepted: this.buildEvents.length } };
-    });
-    this.route("buildComplete", (body) => {
-      this.builds.push(body);
-      return { body: { state: "deployed" } };
-    });
+    this.serveBuilds();
     this.serveImages();
     this.serveMounts();
     this.route("grants", ({ gets, puts }) => {
@@ -137,6 +128,19 @@ export class TestControlPlane {
       return { body: { grants: [...gets.map(grant("GET")), ...puts.map((put) => grant("PUT")(put.object_key))] } };
     });
     this.api.routes.set("*", (request) => this.serveBytes(request));
+  }
+
+  private serveBuilds(): void {
+    this.route("buildReport", (body) => {
+      if (body.first > this.buildEvents.length + 1)
+        return { status: 409, body: { error: "gap", code: "report_gap", expected: this.buildEvents.length + 1 } };
+      this.buildEvents.push(...body.events.slice(this.buildEvents.length + 1 - body.first));
+      return { body: { accepted: this.buildEvents.length } };
+    });
+    this.route("buildComplete", (body) => {
+      this.builds.push(body);
+      return { body: { state: "deployed" } };
+    });
   }
 
   private serveMounts(): void {
