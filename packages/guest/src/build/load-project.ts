@@ -23,8 +23,10 @@ export async function loadProject(start: BuilderStart, say: (message: FromBuilde
   say({ type: "phase", phase: "compiling", message: `Compiling ${entries.length} ${entries.length === 1 ? "module" : "modules"}` });
   const common = { source: start.source, entries, sdk: start.sdk };
   if (entries.length > 0) {
-    await compile({ ...common, outDirectory: start.compiled, shareModules: false });
-    await compile({ ...common, outDirectory: start.work, shareModules: true });
+    await Promise.all([
+      compile({ ...common, outDirectory: start.compiled, shareModules: false }),
+      compile({ ...common, outDirectory: start.work, shareModules: true }),
+    ]);
   }
   say({ type: "phase", phase: "indexing", message: "Loading the project's modules" });
   const modules: LoadedModule[] = [];

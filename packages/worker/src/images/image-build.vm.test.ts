@@ -37,6 +37,7 @@ describe("an image", () => {
     expect(image.config).toMatchObject({ env: { BUILT: "with spaces", FROM_BASE: "yes" }, workdir: "/base/app", user: "dev" });
     expect(first.steps.map((step) => [step.cached, step.reason])).toEqual(first.steps.map(() => [false, "it was not built before"]));
     expect(first.steps).toHaveLength(6);
+    expect(first.steps.map((step) => step.baseDigest)).toEqual([expect.stringMatching(/^sha256:[0-9a-f]{64}$/), ...Array(5)]);
     const said = await on.run(
       first,
       "cat /result /etc/one.txt /home/dev/who; id -un; stat -c '%U %a' /base/app/run.sh /base/app; cat /opt/helmr-task/node_modules/own/x",

@@ -52,10 +52,21 @@ interface BuiltImage {
 }
 
 interface KeyedPlanStep {
+  /** Of a `from`: what its name stood for. */
+  baseDigest?: string;
   planned: PlannedStep | undefined;
   number: number;
   shown: string;
   keyed: KeyedStep;
+}
+
+/** What is told of a step. */
+interface Said extends Pick<KeyedPlanStep, "number" | "shown" | "baseDigest"> {
+  cached: boolean;
+  ms?: number;
+  bytes?: number;
+  reason?: string;
+  detail?: string | undefined;
 }
 
 interface FinishedImage {
@@ -140,7 +151,7 @@ export class ImageBuilder {
     const steps = await this.keySteps(plan, { base, above });
     const found = await this.cache.find(steps.map(({ keyed, number }) => ({ key: keyed.key, place: placeOf(key, number) })));
     const last = steps.findLastIndex(({ keyed }) => found.byKey.has(keyed.key));
-    for (const { number, shown } of steps.slice(0, last + 1)) this.say(key, plan, { number, shown, cached: true });
+    for (const step of steps.slice(0, last + 1)) this.say(key, plan, { ...step, cached: true });
     let stored = last < 0 ? undefined : found.byKey.get(steps[last]?.keyed.key ?? "");
     for (const step of steps.slice(last + 1)) stored = await this.perform({ image: key, plan, step, found, base, below: stored });
     return { base, keyed: required(steps.at(-1), "An image has a base").keyed, stored: required(stored, "An image has a step"), plan };
@@ -149,7 +160,8 @@ export class ImageBuilder {
   private async keySteps(plan: ImagePlan, { base, above }: { base: BaseImage; above: readonly string[] }): Promise<KeyedPlanStep[]> {
     const { host, lease, access } = this.parts;
     let parent = baseKey({ digest: base.digest, architecture: host.images.architecture, diskBytes: host.images.limits.diskBytes });
-    const steps: KeyedPlanStep[] = [{ planned: undefined, number: plan.from.number, shown: plan.from.shown, keyed: parent }];
+    const from = { planned: undefined, number: plan.from.number, shown: plan.from.shown, keyed: parent, baseDigest: base.digest };
+    const steps: KeyedPlanStep[] = [from];
     for (const planned of plan.steps) {
       const { step } = planned;
       const content = { parent, environmentId: lease.deployment.environment_id };
@@ -181,7 +193,7 @@ export class ImageBuilder {
       access.signal.throwIfAborted();
       const found = (await this.cache.find([{ key: step.keyed.key, place: placeOf(image, step.number) }])).byKey.get(step.keyed.key);
       if (found === undefined) continue;
-      this.say(image, plan, { number: step.number, shown: step.shown, cached: true });
+      this.say(image, plan, { ...step, cached: true });
       return found;
     }
     let finish: () => void = () => {};
@@ -192,8 +204,7 @@ export class ImageBuilder {
       const made = step.planned === undefined ? await this.makeBase(work) : await this.makeStep({ ...work, planned: step.planned });
       const reason = explainMiss(step.keyed.inputs, previous);
       this.say(image, plan, {
-        number: step.number,
-        shown: step.shown,
+        ...step,
         cached: false,
         ms: Math.round(performance.now() - began),
         bytes: made.newBytes,
@@ -409,12 +420,8 @@ export class ImageBuilder {
     return this.sourceArchive;
   }
 
-  private say(
-    image: string,
-    plan: ImagePlan,
-    step: { number: number; shown: string; cached: boolean; ms?: number; bytes?: number; reason?: string; detail?: string | undefined },
-  ): void {
-    const { number, shown, cached, ms = 0, bytes = 0, reason, detail } = step;
+  private say(image: string, plan: ImagePlan, step: Said): void {
+    const { number, shown, cached, ms = 0, bytes = 0, reason, detail, baseDigest } = step;
     const size = `${(bytes / 1024 / 1024).toFixed(1)} MiB stored`;
     const what = cached
       ? "cached"
@@ -428,6 +435,7 @@ export class ImageBuilder {
         steps: plan.total,
         cached,
         ...(cached ? {} : { ms, bytes, reason }),
+        ...(baseDigest === undefined ? {} : { base: plan.from.ref, base_digest: baseDigest }),
       },
     );
   }

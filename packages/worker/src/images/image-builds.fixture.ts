@@ -25,7 +25,7 @@ const needs = { milli_cpu: 2000, memory_mib: 1024, disk_mib: 4096 };
 
 export interface Played {
   result: NonNullable<TestControlPlane["builds"][number]>["result"];
-  steps: { message: string; cached: boolean; reason: string | undefined }[];
+  steps: { message: string; cached: boolean; reason: string | undefined; baseDigest: unknown }[];
   log: string;
 }
 
@@ -161,6 +161,7 @@ ${task}`,
         message,
         cached: attributes["cached"] === true,
         reason: attributes["reason"] as string | undefined,
+        baseDigest: attributes["base_digest"],
       }));
     return { result: completed.result, steps, log: this.log() };
   }
