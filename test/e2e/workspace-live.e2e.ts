@@ -261,6 +261,50 @@ describe("live files", () => {
   });
 });
 
+describe("a capture", () => {
+  const ofVersion = async (id: string, file: string) =>
+    (await install.api.call("GET", `${path()}/files/content?source=version&version_id=${id}&path=${file}`)).text;
+
+  test("is a version of what is there now, again after the next change, while an exec and a terminal go on", async () => {
+    const mount = await install.post(`${path()}/connect`, {});
+    const writer = await shell("i=0; while true; do i=$((i + 1)); echo $i > counter; echo tick; sleep 0.1; done");
+    const pty = await workspace.pty.create();
+    await until("it ticks", async () => (await writer.retrieve()).stdoutCursor > 0, waitMs);
+    await workspace.files.write("captured.txt", Buffer.from("one\n"));
+    const first = await workspace.versions.capture({ message: "first", idempotencyKey: "capture-1" });
+    expect(first).toMatchObject({ isUnchanged: false, version: { kind: "user", state: "ready", message: "first" } });
+    expect(first.pauseMs).toBeGreaterThan(0);
+    expect(await ofVersion(first.version.id, "captured.txt")).toBe("one\n");
+    expect(await install.file(workspace.id, "tree/b/c.txt")).toBe("c");
+
+    await workspace.files.write("captured.txt", Buffer.from("two\n"));
+    const said = await install.local.helmr(["workspace", "capture", workspace.id, "--expect", first.version.id, "--json"]);
+    expect(said).toMatchObject({ code: 0, stderr: "" });
+    const second = JSON.parse(said.stdout);
+    expect(second.version).toMatchObject({ parent_version_id: first.version.id });
+    // What was written before the first one (20 MiB in one file) is not looked at again.
+    expect(second.stored_bytes).toBeLessThan(2 * 1024 * 1024);
+    expect(await ofVersion(second.version.id, "captured.txt")).toBe("two\n");
+    expect(await ofVersion(first.version.id, "captured.txt")).toBe("one\n");
+    expect(Number(await ofVersion(second.version.id, "counter"))).toBeGreaterThan(Number(await ofVersion(first.version.id, "counter")));
+    const { changes } = await workspace.versions.diff({ from: first.version.id, to: second.version.id });
+    expect(changes.map((change) => change.path)).toEqual(["captured.txt", "counter"]);
+    const repeated = await workspace.versions.capture({ message: "first", idempotencyKey: "capture-1" });
+    expect(repeated.version.id).toBe(first.version.id);
+
+    const at = (await writer.retrieve()).stdoutCursor;
+    await until("it goes on", async () => (await writer.retrieve()).stdoutCursor > at, waitMs);
+    expect(await install.post(`${path()}/connect`, {})).toMatchObject({ id: mount.id, state: "mounted" });
+    await install.post(`${path()}/execs/${writer.id}/signal`, { signal: "KILL" });
+    await writer.wait();
+    await pty.close();
+    await until("it has closed", async () => (await pty.retrieve()).state === "closed", waitMs);
+    const third = await workspace.versions.capture();
+    expect(third).toMatchObject({ isUnchanged: false });
+    expect(await workspace.versions.capture()).toMatchObject({ isUnchanged: true, version: { id: third.version.id } });
+  });
+});
+
 const devServer = `
 const { createServer } = require("node:http");
 const { createHash } = require("node:crypto");
@@ -320,6 +364,11 @@ describe("a worker and a server that are killed", () => {
     expect(ended).toMatchObject({ state: "exited", exitCode: 0 });
     const lines = (await output(exec)).split("\n").slice(0, -1);
     expect(lines).toEqual(Array.from({ length: 150 }, (_, at) => `tick ${at}`));
+    // The disk is still over what the machine began with, not over the versions that were made since.
+    const captured = await workspace.versions.capture();
+    expect(captured).toMatchObject({ isUnchanged: false });
+    expect(await install.file(workspace.id, "captured.txt")).toBe("two\n");
+    expect(await install.file(workspace.id, "tree/b/c.txt")).toBe("c");
   });
 });
 
