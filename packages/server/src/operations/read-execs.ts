@@ -1,8 +1,8 @@
 /** Execs and terminals as they are read, and the chunks of their streams (http §13, §14). */
 import { decideRead } from "../domain/bytes.ts";
 import { isEnded, type ProcessKind, type StreamName } from "../domain/exec.ts";
-import { notFound, type Refusal, refuse } from "../outcome.ts";
-import { byteChunkList, byteStreamGet, type ChunkRow, type ExecAddress, execGet, execList, type ExecRow } from "../store/exec.ts";
+import { isRefusal, notFound, type Refusal, refuse } from "../outcome.ts";
+import { byteStreamPage, type ChunkRow, type ExecAddress, execGet, execList, type ExecRow } from "../store/exec.ts";
 import { workspaceGet } from "../store/workspace.ts";
 import type { EngineContext } from "../engine-context.ts";
 import { noWorkspace } from "./delete-workspace.ts";
@@ -35,24 +35,43 @@ export async function readChunks(
   { execId, name }: { execId: string; name: StreamName },
   page: { cursor: number; limit: number },
 ): Promise<ChunkPage | Refusal> {
-  const stream = await byteStreamGet(db, execId, name);
-  if (!stream) return { chunks: [], length: 0 };
+  const found = await byteStreamPage(db, execId, name, { from: page.cursor, limit: page.limit });
+  if (!found) return { chunks: [], length: 0 };
+  const { stream, chunks } = found;
   const read = decideRead(stream, page.cursor);
   if (read.kind === "expired")
     return refuse(
       "workspace_stream_cursor_expired",
       `bytes before ${read.earliest} are not kept any more: the earliest cursor is ${read.earliest}`,
     );
-  if (read.offset >= stream.length) return { chunks: [], length: stream.length };
-  const rows = await byteChunkList(db, execId, name, { from: read.offset, limit: page.limit });
-  return { chunks: rows.map((row) => (row.offset_start < read.offset ? cut(row, read.offset) : row)), length: stream.length };
+  return { chunks: chunks.map((row) => (row.offset_start < read.offset ? cut(row, read.offset) : row)), length: stream.length };
 }
 
 function cut(row: ChunkRow, from: number): ChunkRow {
   return { ...row, offset_start: from, data: row.data.subarray(from - row.offset_start) };
 }
 
-/** How the exec ended, when it did; asked before its chunks are read, so that none is missed. */
+/**
+ * What a follower is given next: bytes as soon as they are there, and the end once all of them were given. The end is only asked for when there is nothing
+ * new, and then looked at again for what came in between.
+ */
+export async function readNext(
+  context: EngineContext,
+  address: ExecAddress,
+  { name, cursor, limit }: { name: StreamName; cursor: number; limit: number },
+): Promise<{ page: ChunkPage; end: { state: string; error: unknown } | undefined } | Refusal> {
+  const look = () => readChunks(context, { execId: address.id, name }, { cursor, limit });
+  const page = await look();
+  if (isRefusal(page)) return page;
+  if (page.chunks.length > 0) return { page, end: undefined };
+  const end = await readEnd(context, address);
+  if (!end) return { page, end };
+  const rest = await look();
+  if (isRefusal(rest)) return rest;
+  return { page: rest, end: rest.chunks.length > 0 ? undefined : end };
+}
+
+/** How the exec ended, when it did. */
 export async function readEnd({ db }: EngineContext, address: ExecAddress): Promise<{ state: string; error: unknown } | undefined> {
   const exec = await execGet(db, address);
   return exec && isEnded(exec.state) ? { state: exec.state, error: exec.error } : undefined;

@@ -1,11 +1,12 @@
 import type { ExecReport } from "@helmr/protocol/worker";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { assert } from "../assert.ts";
 import { isRefusal } from "../outcome.ts";
 import { closePty, closeStdin, resizePty, signalExec } from "./control-exec.ts";
 import { eachStep } from "./engine.fixture.ts";
 import { readExecDirectives } from "./exec-directives.ts";
 import { type HeldMount, type Mounts, openMounts } from "./mounts.fixture.ts";
-import { type ExecAddress, listExecs, readChunks, readEnd, readExec } from "./read-execs.ts";
+import { type ExecAddress, listExecs, readChunks, readEnd, readExec, readNext } from "./read-execs.ts";
 import { reportExec } from "./report-exec.ts";
 import { newExec, startExec } from "./start-exec.ts";
 import { writeInput } from "./write-input.ts";
@@ -65,6 +66,12 @@ describe("an exec in a mounted workspace", () => {
       ],
     });
     expect(await readEnd(context(), address(exec.id))).toEqual({ state: "exited", error: null });
+    // A follower is given what is there first, and the end when it has everything.
+    const next = (cursor: number) => readNext(context(), address(exec.id), { name: "stdout", cursor, limit: 1 });
+    const first = await next(0);
+    assert(!isRefusal(first), "Everything is kept");
+    expect(first).toMatchObject({ page: { chunks: [{ offset_start: 0, offset_end: 3 }], length: 9 }, end: undefined });
+    expect(await next(first.page.length)).toMatchObject({ page: { chunks: [] }, end: { state: "exited" } });
     expect(await say(exec.id, output(9, "late"))).toEqual({ state: "stale" });
   });
 

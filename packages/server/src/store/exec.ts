@@ -277,6 +277,20 @@ const chunks = statement<{ exec_id: string; name: StreamName; from: number; row_
       and offset_end > $from
     order by offset_start limit $row_limit`,
 );
+/** A stream and its chunks from a cursor on in one look, for followers; without chunks one row has only the stream. */
+const page = statement<{ exec_id: string; name: StreamName; from: number; row_limit: number }, StreamRow & (ChunkRow | { id: null })>(
+  "byte_stream_page",
+  `select s.length, s.earliest, s.delivered, s.closed_at is not null as closed, c.id, c.name, c.offset_start, c.offset_end, c.data, c.observed_at, c.created_at
+     from byte_streams s
+     left join lateral (
+       select * from byte_chunks b
+        where b.exec_id = s.exec_id and b.name = s.name and s.length > $from
+          and b.offset_start >= coalesce((select max(o.offset_start) from byte_chunks o where o.exec_id = $exec_id and o.name = $name and o.offset_start <= $from), 0)
+          and b.offset_end > $from
+        order by b.offset_start limit $row_limit) c on true
+    where s.exec_id = $exec_id and s.name = $name
+    order by c.offset_start`,
+);
 /** Whole chunks below what is kept. */
 const trim = statement<{ exec_id: string; name: StreamName; below: number }>(
   "byte_chunk_trim",
@@ -361,6 +375,16 @@ export const byteChunkAppend = (tx: Tx, { execId, name, length, chunks: parts }:
     ends: parts.map((part) => part.start + part.data.length),
     datas: parts.map((part) => part.data),
   });
+export async function byteStreamPage(
+  on: Queryable,
+  execId: string,
+  name: StreamName,
+  { from, limit }: { from: number; limit: number },
+): Promise<{ stream: StreamRow; chunks: ChunkRow[] } | undefined> {
+  const rows = await on.all(page, { exec_id: execId, name, from, row_limit: limit });
+  const [stream] = rows;
+  return stream && { stream, chunks: rows.filter((row): row is StreamRow & ChunkRow => row.id !== null) };
+}
 export const byteChunkList = (on: Queryable, execId: string, name: StreamName, page: { from: number; limit: number }) =>
   on.all(chunks, { exec_id: execId, name, from: page.from, row_limit: page.limit });
 export const byteChunkTrim = (tx: Tx, execId: string, name: StreamName, below: number) => tx.run(trim, { exec_id: execId, name, below });

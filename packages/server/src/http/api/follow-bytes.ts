@@ -3,7 +3,7 @@ import type { ChunkPage } from "@helmr/protocol/api";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { StreamName } from "../../domain/exec.ts";
 import { type EngineContext, topic } from "../../engine-context.ts";
-import { type ExecAddress, readChunks, readEnd, readExec } from "../../operations/read-execs.ts";
+import { type ExecAddress, readChunks, readExec, readNext } from "../../operations/read-execs.ts";
 import { invalid, isRefusal, type Refusal } from "../../outcome.ts";
 import type { Answer } from "../route.ts";
 import { follow, followCursor, type SseFrame, wantsEvents } from "../sse.ts";
@@ -40,19 +40,17 @@ export async function readBytes(
     topics: [topic.exec(address.id)],
     onFault,
     async next() {
-      // Asked first: what comes between the two questions is found by the next look.
-      const end = await readEnd(context, address);
-      const page = await readChunks(context, stream, { cursor: after, limit: followPage });
-      if (isRefusal(page)) return { frames: [errorFrame(page, after)], done: true };
+      const next = await readNext(context, address, { name, cursor: after, limit: followPage });
+      if (isRefusal(next)) return { frames: [errorFrame(next, after)], done: true };
+      const { page, end } = next;
       const frames = page.chunks.map((row): SseFrame => ({
         id: String(row.offset_end),
         event: "workspace_stream_chunk",
         data: chunkView(row),
       }));
       after = page.chunks.at(-1)?.offset_end ?? Math.min(after, page.length);
-      const drained = after >= page.length;
-      if (end && drained) frames.push(terminalFrame(address, name, { ...end, cursor: after }));
-      return { frames, done: end !== undefined && drained, more: !drained };
+      if (end) frames.push(terminalFrame(address, name, { ...end, cursor: after }));
+      return { frames, done: end !== undefined, more: page.chunks.length > 0 };
     },
   });
 }

@@ -13,7 +13,7 @@ import type { WebSocket } from "@fastify/websocket";
 import { ptyResizeBody } from "@helmr/protocol/api";
 import { type EngineContext, topic } from "../../engine-context.ts";
 import { resizePty } from "../../operations/control-exec.ts";
-import { type ExecAddress, readChunks, readEnd, readExec } from "../../operations/read-execs.ts";
+import { type ExecAddress, readExec, readNext } from "../../operations/read-execs.ts";
 import { writeInput } from "../../operations/write-input.ts";
 import { isRefusal } from "../../outcome.ts";
 
@@ -121,15 +121,15 @@ async function sendOutput(
   try {
     while (socket.readyState === socket.OPEN) {
       hinted = false;
-      const end = await readEnd(context, address);
-      const page = await readChunks(context, { execId: address.id, name: "output" }, { cursor: after, limit: pageChunks });
-      if (isRefusal(page)) {
-        say({ type: "error", message: page.message });
+      const next = await readNext(context, address, { name: "output", cursor: after, limit: pageChunks });
+      if (isRefusal(next)) {
+        say({ type: "error", message: next.message });
         return socket.close(1008, "the cursor is not kept any more");
       }
+      const { page, end } = next;
       for (const chunk of page.chunks) socket.send(chunk.data);
       after = page.chunks.at(-1)?.offset_end ?? Math.min(after, page.length);
-      if (end && after >= page.length) {
+      if (end) {
         const pty = await readExec(context, address);
         say({
           type: "end",
@@ -140,7 +140,7 @@ async function sendOutput(
         return socket.close(1000, "the terminal has ended");
       }
       if (socket.bufferedAmount > bufferedBytesMax) hinted = false;
-      else if (hinted || after < page.length) continue;
+      else if (hinted || page.chunks.length > 0) continue;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, socket.bufferedAmount > bufferedBytesMax ? 50 : lookAnywayMs);
         wake = () => {
