@@ -32,9 +32,8 @@ beforeAll(async () => {
     baseImage: { path: string };
   };
   const layout = join(local.directory, "layout");
-  await writeLayout(layout, [
-    { tag: "base", layers: [await baseTar(baseImage.path, guestCacheDirectory())], config: { WorkingDir: "/base" } },
-  ]);
+  const config = { Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], WorkingDir: "/base" };
+  await writeLayout(layout, [{ tag: "base", layers: [await baseTar(baseImage.path, guestCacheDirectory())], config }]);
   registry.push(layout, "base", "library/node:24-bookworm-slim");
   project = await taskProject({
     "tasks/tools.ts": taskFile("first"),

@@ -19,7 +19,6 @@ import { tenantKeys } from "../chunks/sealing.ts";
 import { GrantedBlobs } from "../control/blob-grants.ts";
 import type { HeldLease } from "../control/held-lease.ts";
 import { LayeredDisk, type StoredDisk } from "../disks/layered-disk.ts";
-import { GuestSilent } from "../guest/guest-link.ts";
 import {
   acquireTemplate,
   attachGuest,
@@ -290,16 +289,15 @@ export class Build {
     if (this.cancelled !== undefined)
       return { status: "failed", failure: { kind: "bad_request", message: `The build was cancelled: ${this.cancelled}` } };
     if (this.interrupted !== undefined) return { status: "interrupted", message: this.interrupted };
-    const { name } = error as Error;
-    const late = name === "TimeoutError" || (error instanceof GuestSilent && error.code === "guest_silent");
-    if (late && performance.now() - this.startedAt >= this.lease.deployment.timeout_ms)
+    if (error instanceof SourceUnavailable && error.code === "lease_stale") this.held.lose("stale");
+    if (error instanceof ImageError && !error.retryable)
+      return { status: "failed", failure: { kind: imageFailures[error.code] ?? "image_failed", message: error.message } };
+    // Whatever broke when the time was over: another attempt would take as long.
+    if (performance.now() - this.startedAt >= this.lease.deployment.timeout_ms)
       return {
         status: "failed",
         failure: { kind: "timeout", message: `The build took longer than ${Math.round(this.lease.deployment.timeout_ms / 1000)} s` },
       };
-    if (error instanceof ImageError && !error.retryable)
-      return { status: "failed", failure: { kind: imageFailures[error.code] ?? "image_failed", message: error.message } };
-    if (error instanceof SourceUnavailable && error.code === "lease_stale") this.held.lose("stale");
     const exit = this.exit === undefined ? "" : ` (machine: ${this.exit.reason})`;
     return { status: "interrupted", message: `${errorText(error)}${exit}`.slice(0, 4096) };
   }

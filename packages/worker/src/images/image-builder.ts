@@ -79,6 +79,7 @@ interface FinishedImage {
 /** A check of an image without a step of its own: `node --version`. */
 const checkMs = 60_000;
 const oldestNode = 20;
+const lastWordsMs = 5_000;
 
 export class ImageBuilder {
   private readonly parts: ImageBuildParts;
@@ -349,7 +350,8 @@ export class ImageBuilder {
       directory: join(directory, `step-${this.machines}`),
       template,
       network: lease.network,
-      timeoutMs: Math.min(left, limitMs),
+      // It ends before the build does, so that its name and its last words are told.
+      timeoutMs: Math.max(1_000, Math.min(left - lastWordsMs, limitMs)),
       signal: access.signal,
       log: {
         begin: (acknowledge) => events.beginLog(acknowledge, this.secrets.masker),
