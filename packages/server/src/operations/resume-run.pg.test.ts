@@ -281,6 +281,8 @@ describe("a checkpoint that cannot be restored", () => {
       failure: { detail: { reason: "checkpoint_no_worker" } },
     });
     expect(await runOf(restarting.program.runId)).toMatchObject({ state: "queued", attempt_number: 2, checkpoint_id: null });
+    // Those that wait for room, however many, are not looked at again and again before others.
+    expect(await loop.run()).toMatchObject({ scanned: 0 });
     await sessions.context.gates.settled();
   });
 

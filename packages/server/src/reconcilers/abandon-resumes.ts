@@ -11,7 +11,11 @@ export function abandonResumes(context: EngineContext): Reconciler {
     name: "abandon-resumes",
     periodMs: Math.min(60_000, Math.max(1_000, resumeWaitMs / 2)),
     async run() {
-      const rows = await checkpointOverdue(context.db, resumeWaitMs, engineLimits.reconcileBatch);
+      const rows = await checkpointOverdue(
+        context.db,
+        { olderMs: resumeWaitMs, silentMs: engineLimits.workerSilentMs },
+        engineLimits.reconcileBatch,
+      );
       return eachRow(rows, (row) => abandonResume(context, { environmentId: row.environment_id, runId: row.run_id }));
     },
   };

@@ -115,18 +115,20 @@ const spoil = statement<{ id: string }>(
   `update checkpoints set state = '${checkpointTransitions.spoil.to}', ended_at = now() where id = $id and state ${inStates(checkpointTransitions.spoil.from)}`,
 );
 
-/** Runs that have wanted to resume for so long, oldest first. */
-const overdue = statement<{ older_ms: number; row_limit: number }, { run_id: string; environment_id: string }>(
+/** A worker of the run's group that was heard of lately and could restore it, whatever else it has to do. */
+const restorer = `select from workers k where k.worker_group = q.worker_group and k.state = 'active' and k.restores = q.requires
+                     and k.last_seen_at > now() - $silent_ms * interval '1 millisecond'`;
+
+/** Runs that have wanted to resume for so long and that nobody could restore, oldest first: those that wait for room do not stand before them. */
+const overdue = statement<{ older_ms: number; silent_ms: number; row_limit: number }, { run_id: string; environment_id: string }>(
   "checkpoint_overdue_resumes",
-  `select run_id, environment_id from run_queue
-    where resume and ready_at < now() - $older_ms * interval '1 millisecond' order by ready_at limit $row_limit`,
+  `select q.run_id, q.environment_id from run_queue q
+    where q.resume and q.ready_at < now() - $older_ms * interval '1 millisecond' and not exists (${restorer}) order by q.ready_at limit $row_limit`,
 );
 
-/** Whether a worker of its group that was heard of lately could restore it, whatever else it has to do. */
 const restorable = statement<{ run_id: string; silent_ms: number }, { restorable: boolean; requires: string | null }>(
   "checkpoint_restorable",
-  `select q.requires, exists (select from workers k where k.worker_group = q.worker_group and k.state = 'active' and k.restores = q.requires
-                     and k.last_seen_at > now() - $silent_ms * interval '1 millisecond') as restorable
+  `select q.requires, exists (${restorer}) as restorable
      from run_queue q where q.run_id = $run_id and q.resume`,
 );
 
@@ -162,7 +164,7 @@ export const checkpointFork = (tx: Tx, row: { run_id: string; checkpoint_id: str
   tx.run(fork, row);
 export const checkpointRestoreFailed = (tx: Tx, id: string) => tx.run(failed, { id });
 export const checkpointSpoil = (tx: Tx, id: string) => tx.run(spoil, { id });
-export const checkpointOverdue = (on: Queryable, olderMs: number, limit: number) =>
-  on.all(overdue, { older_ms: olderMs, row_limit: limit });
+export const checkpointOverdue = (on: Queryable, times: { olderMs: number; silentMs: number }, limit: number) =>
+  on.all(overdue, { older_ms: times.olderMs, silent_ms: times.silentMs, row_limit: limit });
 export const checkpointRestorable = (on: Queryable, runId: string, silentMs: number) =>
   on.one(restorable, { run_id: runId, silent_ms: silentMs });
