@@ -19,15 +19,23 @@ export interface ModelVersion {
   kind: "user" | "system";
   tree: Tree;
   artifact: NewArtifact | undefined;
+  /** Kept aside: it was never the head. */
+  failed?: boolean;
   /** Retention took its content. */
   gone: boolean;
 }
 
 /** A machine that has the workspace. */
 export interface Holder {
+  /** What its tree is compared with. */
   base: ModelVersion;
   tree: Tree;
+  mountId: string;
   on: { kind: "run"; call: RunCall } | { kind: "mount"; call: HeldMount["call"] };
+  /** A run that uses the machine of a mount. */
+  guest: RunCall | undefined;
+  /** It was asked to go: what a lost run has left may still act in it. */
+  stopping?: boolean;
 }
 
 export interface Parked {
@@ -64,11 +72,11 @@ interface VersionFacts {
   artifact_id: string | null;
 }
 
-const factsOf = ({ id, parent, kind, artifact, gone }: ModelVersion): VersionFacts => ({
+const factsOf = ({ id, parent, kind, artifact, gone, failed }: ModelVersion): VersionFacts => ({
   id,
   parent_version_id: parent,
   kind,
-  state: gone ? "deleted" : "ready",
+  state: gone ? "deleted" : failed ? "failed" : "ready",
   artifact_id: gone ? null : (artifact?.artifact_id ?? null),
 });
 const toldOf = (versions: VersionFacts[]) =>

@@ -1,50 +1,38 @@
 /**
- * Random histories of workspaces over the server's own operations, against a model that knows each version's files: runs, mounts, execs, writes, parks, restores,
- * forks, deletions, lost leases, retention and collection. Between the steps, and inside them, things go wrong: a statement fails before or after it took effect
- * and the call is repeated as its caller repeats it; the blob store fails; the collection runs beside a commit; a holder whose lease was lost goes on talking.
+ * Random histories of workspaces over the server's own operations, against a model that knows each version's files: runs, mounts, runs in mounts, execs, writes,
+ * captures, parks, restores, forks, deletions, lost leases, retention and collection. Between the steps, and inside them, things go wrong: a statement fails
+ * before or after it took effect and the call is repeated as its caller repeats it; the blob store fails; the collection runs beside a commit; a holder whose
+ * lease was lost goes on talking.
  *
- * After each step the chain of every workspace is the model's, every file of the versions it touched reads byte for byte, and test/invariants.sql holds. After a
- * collection the blob store holds what kept versions need, and nothing else. To replay a history: its seed is in the name of the test.
+ * After each step the chain of every workspace is the model's, and every file of the versions it touched reads byte for byte; test/invariants.sql holds at
+ * random moments. After a collection the blob store holds what kept versions need, and nothing else. To replay a history: its seed is in the name of the test.
  */
 import { randomUUID } from "node:crypto";
-import { type SessionStartBody, sessionStartBody } from "@helmr/protocol/api";
+import { sessionStartBody } from "@helmr/protocol/api";
 import type { RunLease, WorkspaceResult } from "@helmr/protocol/worker";
-import { until } from "@helmr/test/services";
 import { assert, Bug, required, unreachable } from "../assert.ts";
-import { openTreeReader, type TreeReader } from "../files/tree-reader.ts";
 import { isRefusal, type Refusal } from "../outcome.ts";
 import type { Reconciler } from "../reconcilers/loop.ts";
-import { wakeWaits } from "../reconcilers/wake-waits.ts";
 import { mountReconcilers } from "../reconcilers/mount-loops.ts";
-import { DatabaseUnavailable } from "../store/db.ts";
+import { wakeWaits } from "../reconcilers/wake-waits.ts";
 import { isStale } from "../worker-actor.ts";
 import { answerProgramCall } from "./answer-program-call.ts";
-import { cancelRun } from "./cancel-run.ts";
-import { giveUpStorage, markStorage, purgeStorage, refuseOrphans } from "./collect-storage.ts";
+import { commitCapture } from "./commit-capture.ts";
 import { completeAttempt } from "./complete-attempt.ts";
 import { completeToken } from "./complete-token.ts";
 import { createToken } from "./create-token.ts";
 import { createWorkspace } from "./create-workspace.ts";
 import { deleteWorkspace } from "./delete-workspace.ts";
 import { endMount, readyMount } from "./end-mount.ts";
-import { type Engine, failed, openEngine, succeeded, type TestWorker } from "./engine.fixture.ts";
+import { failed, succeeded } from "./engine.fixture.ts";
 import { forkWorkspace } from "./fork-workspace.ts";
 import { grantMountLeases } from "./grant-mount-leases.ts";
+import { grantRunsInMounts } from "./grant-runs-in-mounts.ts";
+import { HistoryCalls, openParts, type Parts } from "./history-calls.fixture.ts";
 import { expectCode, granted, HistoryChecks, type Holder, type ModelVersion, type ModelWorkspace } from "./history-checks.fixture.ts";
-import {
-  BlobsFailed,
-  type BlobOperation,
-  type Choices,
-  choices,
-  emptyTree,
-  type FailingBlobs,
-  failingBlobs,
-  TreeEditor,
-  WorkerChunks,
-} from "./history-trees.fixture.ts";
+import { type Choices, choices, emptyTree } from "./history-trees.fixture.ts";
 import { loseLease } from "./lose-lease.ts";
 import { materializeWorkspace } from "./materialize-workspace.ts";
-import { mountHooks } from "./mount-hooks.ts";
 import { parkRequest } from "./park-run.fixture.ts";
 import { parkRun } from "./park-run.ts";
 import { readChunks } from "./read-execs.ts";
@@ -53,10 +41,7 @@ import { reportExec } from "./report-exec.ts";
 import { restoreVersion } from "./restore-version.ts";
 import { resumeRun } from "./resume-run.ts";
 import { removeDeletedWorkspaces, retireVersions } from "./retire-versions.ts";
-import { sessionHooks } from "./session-hooks.ts";
-import { startAttempt } from "./start-attempt.ts";
 import { newExec, startExec } from "./start-exec.ts";
-import { type Started, startSession } from "./start-session.ts";
 import { stopWorkspace } from "./stop-workspace.ts";
 
 const holdersMax = 4;
@@ -64,30 +49,15 @@ const nowhere = "01980a00-0000-7000-8000-000000000001";
 const plenty = { milliCpu: 64_000, memoryMib: 1_000_000, diskMib: 10_000_000 };
 const rules = { versionsKeptMs: 0, failedVersionsKeptMs: 0, versionsKeptMin: 2 };
 
-interface Parts {
-  engine: Engine;
-  worker: TestWorker;
-  blobs: FailingBlobs;
-  chunks: WorkerChunks;
-  editor: TreeEditor;
-  reader: TreeReader;
-}
-
-export class WorkspaceHistory {
+export class WorkspaceHistory extends HistoryCalls {
   /** What ran beside a run is over with it: the loop is told, and says so. */
   private readonly settleExecs: Reconciler;
-  /** What was done, for whoever looks at a failure. */
-  private readonly told: string[] = [];
   readonly done = new Set<string>();
-  private readonly choose: Choices;
-  private readonly parts: Parts;
   private readonly workspaces: ModelWorkspace[] = [];
   private readonly checks: HistoryChecks;
-  private count = 0;
 
   private constructor(choose: Choices, parts: Parts) {
-    this.choose = choose;
-    this.parts = parts;
+    super(choose, parts);
     this.checks = new HistoryChecks({ ...parts, choose, workspaces: this.workspaces });
     this.settleExecs = required(
       mountReconcilers(parts.engine.context).find(({ name }) => name === "settle-execs"),
@@ -97,33 +67,7 @@ export class WorkspaceHistory {
 
   static async open(seed: number): Promise<WorkspaceHistory> {
     const choose = choices(seed);
-    const [mount, session] = [mountHooks(() => engine.context), sessionHooks(() => engine.context)];
-    const engine: Engine = await openEngine({
-      ...session,
-      ...mount,
-      runFinished: [...session.runFinished, ...mount.runFinished],
-      readDirectives: async (context, leases) => [
-        ...(await session.readDirectives(context, leases)),
-        ...(await mount.readDirectives(context, leases)),
-      ],
-    });
-    await engine.deploy();
-    const blobs = failingBlobs(engine.context.blobs);
-    const { keys } = engine.context;
-    return new WorkspaceHistory(choose, {
-      engine,
-      worker: await engine.worker(),
-      blobs,
-      chunks: new WorkerChunks({ blobs: blobs.blobs, keys, orgId: engine.scope.orgId }),
-      editor: new TreeEditor(choose),
-      reader: openTreeReader({ blobs: blobs.blobs }),
-    });
-  }
-
-  async close(): Promise<void> {
-    this.parts.editor.close();
-    await this.parts.reader.close();
-    await this.parts.engine.close();
+    return new WorkspaceHistory(choose, await openParts(choose));
   }
 
   /** So many steps, then everything that is left; what was done is told with what goes wrong. Returns how many versions are left. */
@@ -134,14 +78,6 @@ export class WorkspaceHistory {
     } catch (cause) {
       throw new Bug(`${cause instanceof Error ? cause.message : String(cause)}\nafter ${this.told.slice(-40).join("\n")}`, { cause });
     }
-  }
-
-  private get context() {
-    return { ...this.parts.engine.context, blobs: this.parts.blobs.blobs };
-  }
-
-  private get environmentId(): string {
-    return this.parts.engine.scope.environmentId;
   }
 
   private async step(): Promise<string> {
@@ -165,10 +101,17 @@ export class WorkspaceHistory {
   private readonly acts = {
     create: () => this.create(),
     run: () => this.on(this.free(), (workspace) => this.run(workspace)),
+    runInMount: () => this.on(this.mounted(), (workspace) => this.runInMount(workspace)),
+    leave: () =>
+      this.on(
+        this.held().filter(({ holder }) => holder?.guest),
+        (workspace) => this.leave(workspace),
+      ),
+    capture: () => this.on(this.held(), (workspace) => this.capture(workspace)),
     mount: () => this.on(this.free(), (workspace) => this.mount(workspace)),
     exec: () =>
       this.on(
-        this.workspaces.filter((workspace) => workspace.holder ?? this.isFree(workspace)),
+        this.workspaces.filter((workspace) => (workspace.holder ? !workspace.holder.stopping : this.isFree(workspace))),
         (workspace) => this.exec(workspace),
       ),
     write: () => this.on(this.held(), (workspace) => this.write(workspace)),
@@ -195,36 +138,12 @@ export class WorkspaceHistory {
   private readonly active = () => this.workspaces.filter(({ state }) => state === "active");
   private readonly readable = () => this.workspaces.filter(({ state }) => state !== "deleted");
   private readonly held = () => this.workspaces.filter(({ holder }) => holder !== undefined);
+  private readonly mounted = () =>
+    this.held().filter(({ state, holder }) => state === "active" && holder?.on.kind === "mount" && !holder.stopping && !holder.guest);
   private readonly parkedOnes = () => this.workspaces.filter(({ parked, holder }) => parked !== undefined && holder === undefined);
   private readonly isFree = ({ state, holder }: ModelWorkspace) =>
     state === "active" && holder === undefined && this.held().length < holdersMax;
   private readonly free = () => this.workspaces.filter(this.isFree);
-
-  /** As callers do it: what failed for want of an answer is said again. Now and then a statement or the blob store fails. */
-  private async firmly<T>(act: () => Promise<T>): Promise<T> {
-    const { engine, blobs } = this.parts;
-    for (let tries = 0; ; tries += 1) {
-      if (tries < 3 && this.choose.once(2)) engine.failAt(this.choose.below(14), this.choose.of(["before", "after"]));
-      try {
-        return await act();
-      } catch (error) {
-        if (!(error instanceof DatabaseUnavailable) && !(error instanceof BlobsFailed)) throw error;
-        this.told.push(`  ${error.cause instanceof Error ? error.cause.message : error.message}`);
-      } finally {
-        engine.failNothing();
-        blobs.failNothing();
-        await engine.context.gates.settled();
-      }
-    }
-  }
-
-  private failBlobs(...operations: BlobOperation[]): void {
-    if (this.choose.once(3)) this.parts.blobs.failNext(this.choose.of(operations), this.choose.of(["before", "after"]));
-  }
-
-  private key(): string {
-    return `key-${(this.count += 1)}`;
-  }
 
   private known(id: string, first: Omit<ModelVersion, "parent">): ModelWorkspace {
     const version = { ...first, parent: null };
@@ -252,13 +171,51 @@ export class WorkspaceHistory {
     await this.begin(workspace, required(lease, `The run is leased: ${run.id}`));
   }
 
-  private async start(body: SessionStartBody): Promise<Started> {
-    const { engine } = this.parts;
-    return until("the start is answered", async () => {
-      const started = await this.firmly(() => startSession(this.context, { scope: engine.scope, body }));
-      // The connection of a start that failed is still going down.
-      return isRefusal(started) && started.code === "idempotency_pending" ? undefined : granted(started);
+  private async runInMount(workspace: ModelWorkspace): Promise<void> {
+    const { engine, worker } = this.parts;
+    const holder = required(workspace.holder, "Somebody has the workspace");
+    const { run } = await this.start(sessionStartBody.parse({ task_id: "hello", workspace_id: workspace.id, idempotency_key: this.key() }));
+    await engine.context.gates.admitWorkspace(workspace.id);
+    const [lease] = await grantRunsInMounts(this.context, worker, [run.id]);
+    assert(lease?.kind === "run" && lease.in_mount !== null, "The run gets the machine that is there");
+    assert(
+      lease.workspace.base?.artifact_id === holder.base.artifact?.artifact_id,
+      "A run in a machine begins with what that is compared with",
+    );
+    holder.guest = engine.call(worker, lease);
+    await this.begun(holder.guest);
+  }
+
+  /** The run in a mount ends: its tree is committed, and the mount goes on from there. Or its lease is lost, and what it wrote is still in the machine. */
+  private async leave(workspace: ModelWorkspace): Promise<void> {
+    const holder = required(workspace.holder, "Somebody has the workspace");
+    const call = required(holder.guest, "A run is in the machine");
+    holder.guest = undefined;
+    const guest = { ...holder, on: { kind: "run", call } } as const;
+    if (this.choose.once(5)) {
+      await this.firmly(() => loseLease(this.context, { id: call.leaseId, kind: "run" }, "fenced"));
+      await this.expectStale(workspace, guest);
+      holder.stopping = true;
+    } else {
+      const { answer, result } = await this.stored(holder, this.ending(workspace, guest));
+      assert(!isStale(answer), "Who holds a run ends it");
+      this.commit(workspace, holder, result);
+    }
+    await this.settle(call.runId);
+  }
+
+  private async capture(workspace: ModelWorkspace): Promise<void> {
+    const holder = required(workspace.holder, "Somebody has the workspace");
+    if (holder.tree === holder.base.tree || workspace.state !== "active" || holder.stopping) return;
+    const { leaseId, fence } = holder.on.call;
+    const call = { worker: this.parts.worker, mountId: holder.mountId, leaseId, fence };
+    const { answer, result } = await this.stored(holder, (tree) => {
+      assert(tree.status === "captured", "There is something to capture");
+      const { version_id: versionId, artifact, size_bytes: sizeBytes, entry_count: entryCount } = tree;
+      return commitCapture(this.context, call, { versionId, artifact, sizeBytes, entryCount, message: null });
     });
+    assert(!isStale(answer) && answer.state === "captured", `The capture is taken: ${JSON.stringify(answer)}`);
+    this.commit(workspace, holder, result, "user");
   }
 
   /** What follows a commit does not happen when its answer is lost: the reconciler place-runs looks at every gate. */
@@ -273,11 +230,8 @@ export class WorkspaceHistory {
     const call = engine.call(worker, lease);
     this.expectBase(workspace, lease.workspace.base?.artifact_id);
     if (lease.checkpoint) await this.firmly(() => resumeRun(this.context, call, required(lease.checkpoint, "a checkpoint").checkpoint_id));
-    else {
-      const started = await this.firmly(() => startAttempt(this.context, call));
-      assert(!isStale(started) && started.state === "started", "The attempt is started");
-    }
-    workspace.holder = { base: workspace.head, tree: workspace.head.tree, on: { kind: "run", call } };
+    else await this.begun(call);
+    this.taken(workspace, lease.workspace.mount_id, { kind: "run", call });
   }
 
   private expectBase(workspace: ModelWorkspace, artifactId: string | undefined): void {
@@ -297,7 +251,11 @@ export class WorkspaceHistory {
     const call = { worker, mountId: lease.workspace.mount_id, leaseId: lease.lease_id, fence: lease.fence };
     const ready = await this.firmly(() => readyMount(this.context, call));
     assert(!isStale(ready), "The mount is ready");
-    workspace.holder = { base: workspace.head, tree: workspace.head.tree, on: { kind: "mount", call } };
+    this.taken(workspace, call.mountId, { kind: "mount", call });
+  }
+
+  private taken(workspace: ModelWorkspace, mountId: string, on: Holder["on"]): void {
+    workspace.holder = { base: workspace.head, tree: workspace.head.tree, mountId, on, guest: undefined };
   }
 
   /** A command that writes files; sometimes it is still there when its machine goes. */
@@ -362,15 +320,17 @@ export class WorkspaceHistory {
     return unreachable("the collection takes every upload");
   }
 
-  private commit(workspace: ModelWorkspace, holder: Holder, result: WorkspaceResult): void {
+  private commit(workspace: ModelWorkspace, holder: Holder, result: WorkspaceResult, kind: ModelVersion["kind"] = "system"): void {
     if (result.status !== "captured") return;
     assert(holder.base === workspace.head, "Nobody moves the head under a machine");
     const { artifact, version_id: id } = result;
-    this.advance(workspace, { id, kind: "system", tree: holder.tree, artifact, gone: false });
+    this.advance(workspace, { id, kind, tree: holder.tree, artifact, gone: false });
+    holder.base = workspace.head;
   }
 
   private async end(workspace: ModelWorkspace): Promise<void> {
     const holder = required(workspace.holder, "Somebody has the workspace");
+    if (holder.guest) await this.leave(workspace);
     if (holder.on.kind === "mount" && this.choose.once(2))
       granted(await this.firmly(() => stopWorkspace(this.context, { environmentId: this.environmentId, id: workspace.id, body: {} })));
     const { answer, result } = await this.stored(holder, this.ending(workspace, holder));
@@ -388,23 +348,27 @@ export class WorkspaceHistory {
     return (tree) => completeAttempt(this.context, on.call, { end, activeMs: 1, reportThrough: 0, workspace: tree });
   }
 
-  /** No retries here: what its policy would try again is cancelled. */
-  private async settle(runId: string): Promise<void> {
-    const { state } = await this.parts.engine.one<{ state: string }>("select state from runs where id = $1", [runId]);
-    if (state === "finished") return;
-    const body = { force: true, idempotency_key: this.key() };
-    granted(await this.firmly(() => cancelRun(this.context, { environmentId: this.environmentId, runId, body })));
-  }
-
   /** The lease is taken away. Its holder does not know, stores its tree and says so: nothing changes. */
   private async lose(workspace: ModelWorkspace): Promise<void> {
     const holder = required(workspace.holder, "Somebody has the workspace");
     const { kind, call } = holder.on;
     await this.firmly(() => loseLease(this.context, { id: call.leaseId, kind }, "fenced"));
     workspace.holder = undefined;
-    if (holder.on.kind === "run") await this.settle(holder.on.call.runId);
+    const { guest } = holder;
+    if (guest) await this.keepAside(workspace, { ...holder, on: { kind: "run", call: guest } });
+    const run = holder.on.kind === "run" ? holder.on.call : guest;
+    if (run) await this.settle(run.runId);
     await this.expectStale(workspace, holder);
     if (workspace.state === "deleting") await this.remove(workspace);
+  }
+
+  /** A run whose machine was lost is still held: what it says is kept, but is not the head. */
+  private async keepAside(workspace: ModelWorkspace, holder: Holder): Promise<void> {
+    const { answer, result } = await this.stored(holder, this.ending(workspace, holder));
+    assert(!isStale(answer), "Who holds a run ends it");
+    if (result.status !== "captured") return;
+    const { version_id: id, artifact } = result;
+    workspace.versions.push({ id, parent: null, kind: "system", tree: holder.tree, artifact, failed: true, gone: false });
   }
 
   private async expectStale(workspace: ModelWorkspace, holder: Holder): Promise<void> {
@@ -476,7 +440,7 @@ export class WorkspaceHistory {
     if (!same && workspace.holder) return expectCode(restored, "workspace_mount_active");
     const { version, unchanged } = granted(restored);
     if (same) assert(unchanged && version.id === head.id, "What is the head already stays it");
-    else this.advance(workspace, { ...source, id: version.id, kind: "user" });
+    else this.advance(workspace, { ...source, id: version.id, kind: "user", failed: false });
   }
 
   /** Now and then retention wants the same version at the same moment: one of the two has it. */
@@ -491,7 +455,7 @@ export class WorkspaceHistory {
       return;
     }
     const id = required(forked.workspace.current_version_id, "A fork has a version");
-    this.known(forked.workspace.id, { ...source, id, kind: "system", gone: false });
+    this.known(forked.workspace.id, { ...source, id, kind: "system", failed: false, gone: false });
   }
 
   private async remove(workspace: ModelWorkspace): Promise<void> {
@@ -501,10 +465,13 @@ export class WorkspaceHistory {
     const { pending } = granted(removed);
     workspace.parked = undefined;
     // A run that is cancelled by force loses its machine at once; a mount is asked to capture and to go.
-    const fenced = workspace.holder?.on.kind === "run" ? workspace.holder : undefined;
-    if (fenced) {
+    const { holder } = workspace;
+    if (holder?.guest) {
+      await this.expectStale(workspace, { ...holder, on: { kind: "run", call: holder.guest } });
+      holder.guest = undefined;
+    } else if (holder?.on.kind === "run") {
       workspace.holder = undefined;
-      await this.expectStale(workspace, fenced);
+      await this.expectStale(workspace, holder);
     }
     assert(
       pending === (workspace.holder !== undefined),
@@ -520,31 +487,13 @@ export class WorkspaceHistory {
     await this.firmly(() => retireVersions(this.context, rules, 3));
     for (const { versions, head, holder, parked, state } of this.workspaces) {
       if (state === "deleted") continue;
-      const ready = versions.filter(({ gone }) => !gone);
-      for (const version of ready.slice(0, -rules.versionsKeptMin)) {
+      const ready = versions.filter(({ gone, failed: aside }) => !gone && !aside);
+      for (const version of [...ready.slice(0, -rules.versionsKeptMin), ...versions.filter(({ failed: aside }) => aside)]) {
         const needed = version === head || version === holder?.base || version === parked?.base;
         if (version.kind === "system" && version.artifact && !needed) version.gone = true;
       }
     }
     return undefined;
-  }
-
-  private async collectOnce({ graceMs, orphans }: { graceMs?: number; orphans?: boolean }): Promise<number> {
-    const options = graceMs === undefined ? {} : { graceMs };
-    const again = async <T>(act: () => Promise<T>): Promise<T> => {
-      for (;;) {
-        try {
-          return await act();
-        } catch (error) {
-          if (!(error instanceof DatabaseUnavailable) && !(error instanceof BlobsFailed)) throw error;
-        }
-      }
-    };
-    await again(() => markStorage(this.context, 3));
-    const { changed } = await again(() => giveUpStorage(this.context, options));
-    const purged = await again(() => purgeStorage(this.context));
-    const refused = orphans ? await again(() => refuseOrphans(this.context, { ...options, now: Date.now() + 1_000 })) : { changed: 0 };
-    return changed + purged.changed + refused.changed;
   }
 
   private async collect(): Promise<undefined> {
@@ -563,10 +512,8 @@ export class WorkspaceHistory {
 
   private async renew(): Promise<void> {
     const { worker } = this.parts;
-    const leases = this.held().map(({ holder }) => {
-      const { leaseId, fence } = required(holder, "Somebody has the workspace").on.call;
-      return { leaseId, fence, activeMs: null, openCalls: [] };
-    });
+    const calls = this.held().flatMap(({ holder }) => [holder?.on.call ?? [], holder?.guest ?? []].flat());
+    const leases = calls.map(({ leaseId, fence }) => ({ leaseId, fence, activeMs: null, openCalls: [] }));
     const renewed = await renewLeases(this.context, worker, { epoch: worker.epoch, leases });
     assert(!isStale(renewed) && renewed.stale.length === 0, `A lease was lost: ${JSON.stringify(renewed)}`);
   }
