@@ -64,13 +64,22 @@ select r.id, a.state from runs r join run_attempts a on a.id = r.attempt_id
 -- name: two writers of a workspace
 select workspace_id, count(*) from workspace_mounts where state in ('requested', 'mounting', 'mounted', 'unmounting') group by workspace_id having count(*) > 1;
 
--- name: a held run without a live mount
+-- name: a held run without a live mount; one that used the machine of a mount may say its end after the mount
 select r.id from runs r where r.state in ('leased', 'executing', 'cancelling')
-   and not exists (select from workspace_mounts m where m.workspace_id = r.workspace_id and m.state in ('mounting', 'mounted', 'unmounting'));
+   and not exists (select from workspace_mounts m where m.workspace_id = r.workspace_id and m.state in ('mounting', 'mounted', 'unmounting'))
+   and not exists (select from leases l where l.id = r.lease_id and l.in_mount_id is not null);
 
 -- name: a live mount of a lease that ended
 select m.id, l.state from workspace_mounts m join leases l on l.id = m.lease_id
  where m.state in ('mounting', 'mounted', 'unmounting') and l.state <> 'held';
+
+-- name: a held run in the machine of a mount of another worker or workspace
+select l.id, l.in_mount_id from leases l join workspace_mounts m on m.id = l.in_mount_id join runs r on r.id = l.run_id
+ where l.state = 'held' and (m.worker_id <> l.worker_id or m.workspace_id <> r.workspace_id);
+
+-- name: a run that is to use a mount, and is not at the gates behind its workspace
+select q.run_id, q.gate from run_queue q left join workspace_mounts m on m.id = q.mount_id
+ where q.mount_id is not null and (q.gate not in ('lane', 'open') or q.checkpoint_id is not null or m.workspace_id is distinct from q.workspace_id);
 
 -- name: an active workspace without a ready head
 select w.id from workspaces w left join workspace_versions v on v.id = w.current_version_id where w.state = 'active' and v.state is distinct from 'ready';

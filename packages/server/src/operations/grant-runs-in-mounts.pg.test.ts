@@ -3,6 +3,8 @@ import type { ClaimRequest, RunLease } from "@helmr/protocol/worker";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { assert, required } from "../assert.ts";
 import { mountReconcilers } from "../reconcilers/mount-loops.ts";
+import { answerProgramCall } from "./answer-program-call.ts";
+import { cancelRun } from "./cancel-run.ts";
 import { openClaimDesk } from "./claim-leases.ts";
 import { loseMountLease } from "./end-mount.ts";
 import { eachStep, failed, succeeded } from "./engine.fixture.ts";
@@ -10,6 +12,8 @@ import { explainRun } from "./explain-run.ts";
 import { grantRunsInMounts } from "./grant-runs-in-mounts.ts";
 import { loseLease } from "./lose-lease.ts";
 import { type HeldMount, type Mounts, openMounts } from "./mounts.fixture.ts";
+import { parkRequest } from "./park-run.fixture.ts";
+import { parkRun } from "./park-run.ts";
 import { renewLeases } from "./renew-leases.ts";
 import { reportExec } from "./report-exec.ts";
 import { startAttempt } from "./start-attempt.ts";
@@ -255,6 +259,41 @@ describe("a mount and its run part", () => {
     await required(mountReconcilers(context())[0], "It stops idle mounts").run();
     expect(await mounts.state(held.call.mountId)).toEqual({ state: "mounted" });
     expect((await workspace(held.workspaceId)).auto_stop_at).not.toBeNull();
+    await mounts.engine.complete(call, succeeded);
+    await mounts.unmount(held);
+  });
+});
+
+describe("a run that waits in the machine of a mount", () => {
+  async function waiting() {
+    const at = await executing();
+    const call = { kind: "wait", on: { kind: "timer", delay_ms: 600_000 }, parkable: true } as const;
+    const answer = await answerProgramCall(context(), at.call, { callId: 1, call });
+    assert("state" in answer && answer.state === "waiting", "The wait is open");
+    return { ...at, request: parkRequest(mounts.engine.scope.orgId, answer.waitId) };
+  }
+
+  test("parks with the mount: both leases end, the workspace is free, and it comes back in a machine of its own", async () => {
+    const { held, run, call, request } = await waiting();
+    expect(await parkRun(context(), call, request)).toEqual({ state: "parked" });
+    // The answer was lost.
+    expect(await parkRun(context(), call, request)).toEqual({ state: "parked" });
+    expect(await mounts.state(held.call.mountId)).toEqual({ state: "unmounted" });
+    expect(await mounts.engine.sql("select state from leases where id = any($1)", [[held.call.leaseId, call.leaseId]])).toEqual([
+      { state: "released" },
+      { state: "released" },
+    ]);
+    assert(request.workspace.status === "captured", "It has a version");
+    expect(await workspace(held.workspaceId)).toMatchObject({ current_version_id: request.workspace.version_id });
+    expect(await mounts.engine.invariants()).toEqual([]);
+    await cancelRun(context(), { environmentId: mounts.engine.scope.environmentId, runId: run.id, body: { force: true } });
+    expect((await runState(run.id)).state).toBe("finished");
+  });
+
+  test("is refused while somebody works beside it", async () => {
+    const { held, call, request } = await waiting();
+    await mounts.exec(held.workspaceId);
+    expect(await parkRun(context(), call, request)).toMatchObject({ state: "refused" });
     await mounts.engine.complete(call, succeeded);
     await mounts.unmount(held);
   });

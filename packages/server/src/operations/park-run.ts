@@ -12,6 +12,7 @@ import { invalid, type Refusal } from "../outcome.ts";
 import { artifactInsert } from "../store/artifact.ts";
 import { checkpointGet, checkpointPark } from "../store/checkpoint.ts";
 import type { Tx } from "../store/db.ts";
+import { execAnyLive } from "../store/exec.ts";
 import { type EndingRun, leaseEndingRun } from "../store/lease.ts";
 import { waitLock, waitOpenCount, waitPark, type WaitRow } from "../store/run-wait.ts";
 import { workspaceAdvance, workspaceSetDirty } from "../store/workspace.ts";
@@ -54,6 +55,8 @@ export async function parkRun(context: EngineContext, call: RunCall, request: Pa
     const resolved = await lookAgain(tx, context, run, wait);
     if (resolved) return resolved;
     if (!wait.parkable || (await waitOpenCount(tx, runId)) > 1) return refused("the run waits for something that it reads live");
+    if (run.in_mount_id !== null && (await execAnyLive(tx, run.workspace_id)))
+      return refused("somebody works in the machine beside the run");
     const wrong = await storeCut(tx, run, call, request);
     if (wrong) return wrong;
     await waitPark(tx, wait.id);

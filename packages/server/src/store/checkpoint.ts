@@ -45,9 +45,14 @@ const park = statement<ParkParams, { workspace_wanted: boolean }>(
           select $checkpoint_id, r.environment_id, r.id, r.attempt_id, w.id, 'ready', $worker_id, $compatibility::jsonb, $requires, $resume_state::jsonb,
                  $template, $memory, $device, $scratch, $workspace_version_id::uuid, $key_id, $stored_bytes, $pause_ms, now()
             from runs r join run_waits w on w.id = $wait_id where r.id = $run_id),
-        lease as (update leases set state = '${leaseTransitions.release.to}', ended_at = now() where id = $lease_id and state ${inStates(leaseTransitions.release.from)}),
+        lease as (update leases set state = '${leaseTransitions.release.to}', ended_at = now() where id = $lease_id and state ${inStates(leaseTransitions.release.from)}
+                  returning in_mount_id),
         mount as (update workspace_mounts set state = 'unmounted', updated_at = now()
-                   where workspace_id = (select workspace_id from runs where id = $run_id) and lease_id = $lease_id and state ${inStates(liveMountStates)})
+                   where workspace_id = (select workspace_id from runs where id = $run_id) and state ${inStates(liveMountStates)}
+                     and (lease_id = $lease_id or id = (select in_mount_id from lease))
+                  returning lease_id),
+        host as (update leases h set state = '${leaseTransitions.release.to}', ended_at = now() from mount
+                  where h.id = mount.lease_id and h.id <> $lease_id and h.state ${inStates(leaseTransitions.release.from)})
    update runs
       set state = '${runTransitions.park.to}', parked_wait_id = $wait_id, checkpoint_id = $checkpoint_id, lease_id = null, active_ms = $active_ms, lost_starts = 0,
           updated_at = now()

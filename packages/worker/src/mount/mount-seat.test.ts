@@ -1,8 +1,10 @@
+import { randomUUID } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "@helmr/test/services";
 import type { MountLease, RunLease, StorageKeys } from "@helmr/protocol/worker";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import { assert } from "../assert.ts";
 import { ChunkWorker } from "../chunks/chunk-worker.ts";
 import { HeldLease } from "../control/held-lease.ts";
 import { Run } from "../run/run.ts";
@@ -137,6 +139,73 @@ describe("a run in the machine of a mount", () => {
     expect(host.driver.last.stops).toBe(0);
     unmount(at);
     await at.done;
+  });
+});
+
+describe("a run that waits in the machine of a mount", () => {
+  const onToken = { kind: "wait", on: { kind: "token", tokenId: "t" }, parkable: true } as const;
+  const waits: Script = async ({ write, call }) => {
+    await write("stdout", "before\n");
+    await call(onToken);
+    await write("stdout", "after\n");
+  };
+  beforeEach(() => {
+    plane.answerCall = () => ({ state: "waiting", wait_id: randomUUID(), live_ms: 0 });
+  });
+
+  test("is parked with the mount, and goes on in a machine of its own", async () => {
+    const at = await mounted(waits);
+    const { run, lease } = runIn(at);
+    await Promise.all([run.execute(), at.done]);
+    const [park] = plane.parks;
+    assert(park !== undefined && park.workspace.status === "captured", "It was parked");
+    expect(plane.said).toEqual([]);
+    expect(host.driver.last.stops).toBeGreaterThan(0);
+    expect(host.checkpoints.ids()).toEqual([park.checkpoint_id]);
+    expect(readdirSync(host.leasesDirectory)).toEqual([]);
+    expect(faults()).toEqual([]);
+
+    const { in_mount: _, ...own } = lease;
+    const held = new HeldLease(
+      {
+        ...own,
+        lease_id: randomUUID(),
+        fence: 2,
+        report: { accepted: plane.items.length, stdout: plane.text("stdout").length, stderr: 0, logger: 0 },
+        workspace: { ...lease.workspace, base: park.workspace.artifact },
+        checkpoint: {
+          checkpoint_id: park.checkpoint_id,
+          wait_id: park.wait_id,
+          call_id: 1,
+          compatibility: park.compatibility,
+          resume_state: park.resume_state,
+          template: park.template,
+          memory: park.memory,
+          device: park.device,
+          scratch: park.scratch,
+          outcome: { kind: "token", status: "completed", data: "yes" },
+        },
+      },
+      performance.now(),
+    );
+    await new Run(host, held).execute();
+    expect(plane.text("stdout")).toBe("before\nafter\n");
+    expect(plane.completions).toMatchObject([{ end: { status: "succeeded" }, workspace: { status: "captured" } }]);
+  });
+
+  test("stays where it is while somebody works beside it", async () => {
+    const at = await mounted(waits);
+    const { run } = runIn(at);
+    const order = { lease_id: at.lease.lease_id, exec_id: randomUUID(), number: 1, command: ["sleep", "600"], cwd: "/workspace", env: {} };
+    at.held.direct({ type: "process", ...order, started: false, input: { length: 0, closed: false }, closing: false });
+    const done = run.execute();
+    await until("it waits", () => run.isWaiting);
+    run.parkSoon();
+    expect(run.isParking).toBe(true);
+    expect(guest().has("park.prepare")).toBe(false);
+    at.held.lose("fenced");
+    await Promise.all([done, at.done]);
+    expect(plane.parks).toEqual([]);
   });
 });
 

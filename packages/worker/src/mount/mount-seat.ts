@@ -5,9 +5,11 @@
  *   closed ──machine up──▶ free ⇄ taken (by one run at a time) ──the mount ends──▶ ending ──said──▶ over
  *
  * A run whose program cannot be asked to end has the machine end with it; then the mount says first what became of the tree, and the run after it, so that
- * nobody is sent into a machine that goes. The seat decides nothing itself.
+ * nobody is sent into a machine that goes. A run that is parked takes the mount with it, when nothing else runs in the machine. The seat decides nothing
+ * itself.
  */
 import type { HelloMessage } from "@helmr/protocol/guest";
+import type { TemplateMemory } from "../checkpoints/template-memory.ts";
 import type { StoredDisk } from "../disks/layered-disk.ts";
 import type { GuestMachine, MachineDisks } from "../guest/guest-machine.ts";
 import type { LiveWorkspace } from "./live-workspace.ts";
@@ -16,6 +18,8 @@ export interface LentMachine {
   guest: GuestMachine;
   disks: MachineDisks;
   live: LiveWorkspace;
+  /** What the memory of a parked run is a difference against. */
+  template: () => Promise<TemplateMemory>;
   /** Of a machine that was taken over: what it says first. */
   hello?: Promise<HelloMessage> | undefined;
 }
@@ -36,7 +40,7 @@ export class MountGone extends Error {
 }
 
 export class MountSeat {
-  private readonly endMount: () => void;
+  private readonly mount: { end: () => void; parked: () => void };
   private machine: LentMachine | undefined;
   private taker: SeatTaker | undefined;
   private left: Promise<void> = Promise.resolve();
@@ -48,8 +52,8 @@ export class MountSeat {
   readonly over: Promise<void>;
   private overNow: () => void = () => {};
 
-  constructor(endMount: () => void) {
-    this.endMount = endMount;
+  constructor(mount: { end: () => void; parked: () => void }) {
+    this.mount = mount;
     this.opened = new Promise((resolve) => {
       this.openNow = resolve;
     });
@@ -71,6 +75,10 @@ export class MountSeat {
   /** Before a machine that was taken over is heard: the run in it must be able to listen. */
   async whenHeard(): Promise<void> {
     await this.taker?.opened;
+  }
+
+  async whenLeft(): Promise<void> {
+    if (this.taker !== undefined) await this.left;
   }
 
   serve(machine: LentMachine): void {
@@ -130,8 +138,14 @@ export class MountSeat {
 
   /** The machine goes, with all that runs in it. Resolves when the mount has said what became of the tree. */
   async end(): Promise<void> {
-    this.endMount();
+    this.mount.end();
     await this.over;
+  }
+
+  /** The control plane has the machine's cut: mount and run are over, and what is left of the machine is the run's to put away before it leaves. */
+  parked(): void {
+    this.reason ??= "The workspace was parked with its run";
+    this.mount.parked();
   }
 
   private occupy(taker: SeatTaker): void {

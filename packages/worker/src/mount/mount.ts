@@ -12,7 +12,8 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { HelloMessage } from "@helmr/protocol/guest";
 import type { Directive, MountEnd, MountLease, WorkspaceResult } from "@helmr/protocol/worker";
-import { assert } from "../assert.ts";
+import { assert, unreachable } from "../assert.ts";
+import { memoryOfTemplate, type TemplateMemory } from "../checkpoints/template-memory.ts";
 import type { HeldLease } from "../control/held-lease.ts";
 import { leaseAccess } from "../control/lease-access.ts";
 import {
@@ -36,7 +37,11 @@ import { LiveWorkspace } from "./live-workspace.ts";
 import { MountSeat } from "./mount-seat.ts";
 import { prepareMountDisks, reopenMountDisks } from "./mount-disks.ts";
 
-type Decision = { by: "lost" } | { by: "end"; end: MountEnd };
+type Decision =
+  | { by: "lost" }
+  | { by: "end"; end: MountEnd }
+  /** With the run in it: the control plane has both. */
+  | { by: "parked" };
 
 const unmounted: Decision = { by: "end", end: { status: "unmounted" } };
 class Decided extends Error {
@@ -59,7 +64,8 @@ export class Mount {
   private live: LiveWorkspace | undefined;
   private early: Directive[] = [];
   /** Of the run that uses this machine. */
-  readonly seat = new MountSeat(() => this.decide(unmounted));
+  readonly seat = new MountSeat({ end: () => this.decide(unmounted), parked: () => this.decide({ by: "parked" }) });
+  private template: () => Promise<TemplateMemory> = () => unreachable("A machine has its template before it is lent");
 
   constructor(host: WorkerHost, held: HeldLease) {
     assert(held.lease.kind === "mount", `Lease ${held.id} is no mount lease`);
@@ -118,6 +124,12 @@ export class Mount {
       this.host.telemetry("lease.lost", { leaseId: this.held.id, reason: this.held.lossReason ?? "" });
       return "lost";
     }
+    if (decision.by === "parked") {
+      await this.live?.stop();
+      // The run takes what is here of machine and disks.
+      await this.seat.whenLeft();
+      return "parked";
+    }
     return this.conclude(decision.end);
   }
 
@@ -126,6 +138,7 @@ export class Mount {
     const signal = AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]);
     const access = leaseAccess(this.host, this.held, signal);
     const template = await acquireTemplate(host, lease, { access, cleanup, onWait: () => {} });
+    this.template = () => Promise.resolve(memoryOfTemplate(host.artifacts, template.template));
     const disks = await prepareMountDisks(host, lease, { directory, access, cleanup });
     this.disks = disks;
     this.check();
@@ -145,6 +158,7 @@ export class Mount {
     const { host, held, lease, cleanup } = this;
     const access = leaseAccess(this.host, this.held, AbortSignal.any([this.stopping.signal, AbortSignal.timeout(host.limits.prepareMs)]));
     this.disks = await reopenMountDisks(host, lease, { directory: this.directory, journal, access, cleanup });
+    this.template = () => this.templateAgain();
     const machine = await host.driver.adopt(journal.machine);
     if (machine === "gone") return this.fail("monitor_died", "its worker had ended before");
     await this.seat.whenHeard();
@@ -163,6 +177,13 @@ export class Mount {
     return this.ready();
   }
 
+  private async templateAgain(): Promise<TemplateMemory> {
+    const { host, held, lease, cleanup } = this;
+    const access = leaseAccess(host, held, AbortSignal.timeout(host.limits.prepareMs));
+    const template = await acquireTemplate(host, lease, { access, cleanup, onWait: () => {} });
+    return memoryOfTemplate(host.artifacts, template.template);
+  }
+
   private serve(guest: GuestMachine, hello?: Promise<HelloMessage>): void {
     const { host, held } = this;
     const onFault = (error: unknown) => host.telemetry("background.failed", { what: `exec in ${held.id}`, message: errorText(error) });
@@ -176,7 +197,7 @@ export class Mount {
       live.makesVersions(ground, { alwaysWrites: () => this.seat.isTaken });
     }
     this.live = live;
-    if (disks !== undefined) this.seat.serve({ guest, disks, live, hello });
+    if (disks !== undefined) this.seat.serve({ guest, disks, live, hello, template: () => this.template() });
     for (const directive of this.early) live.direct(directive);
     this.early = [];
   }
@@ -233,7 +254,8 @@ export class Mount {
   private decide(decision: Decision): void {
     if (this.decision !== undefined) return;
     this.decision = decision;
-    this.seat.ends(decision.by === "end" && decision.end.status === "failed" ? decision.end.message : "The workspace is being unmounted");
+    if (decision.by !== "parked")
+      this.seat.ends(decision.by === "end" && decision.end.status === "failed" ? decision.end.message : "The workspace is being unmounted");
     this.stopping.abort();
     this.decided(decision);
   }

@@ -101,6 +101,7 @@ export class Run {
   /** Of the mount whose machine it uses; undefined with `in_mount`: that mount is not here any more. */
   private readonly seat: MountSeat | undefined;
   private parts: RunParts | undefined;
+  private lent: LentMachine | undefined;
   private openedNow: () => void = () => {};
   private takenNow: (machine: LentMachine) => void = () => {};
   private readonly taken: Promise<LentMachine>;
@@ -175,8 +176,8 @@ export class Run {
       this.cancel.stop();
       this.clock.stop();
       this.openedNow();
-      this.seat?.leave(this.taker);
       await cleanUp(this.host, this.cleanup, `run ${this.lease.run.id}`);
+      this.seat?.leave(this.taker);
       this.state = { phase: "finished" };
     }
     this.host.telemetry("lease.finished", { leaseId: this.held.id, state, ms: this.timeline.ms });
@@ -207,6 +208,7 @@ export class Run {
     this.cancel.stop();
     if (decision.by === "unrestored") return "unrestored";
     if (decision.by === "parked") {
+      this.seat?.parked();
       await this.live?.stop();
       return concludePark(parts, { before, cut: decision.cut });
     }
@@ -286,10 +288,15 @@ export class Run {
     if (this.seat === undefined) throw new MountGone("it is not on this worker any more");
     if (journal !== undefined) {
       const machine = await Promise.race([this.taken, this.ended]);
-      if ("guest" in machine && machine.hello !== undefined) this.goOn(await this.heard(machine.hello));
+      if (!("guest" in machine) || machine.hello === undefined) return;
+      const said = await this.heard(machine.hello);
+      if (said.state.parked) await this.thaw(machine.guest, journal);
+      this.goOn(said);
       return;
     }
-    const { guest, disks } = await this.seat.lend(this.taker);
+    const lent = await this.seat.lend(this.taker);
+    this.lent = lent;
+    const { guest, disks } = lent;
     this.enter({ phase: "attached", disks, guest });
     this.timeline.mark("attached");
     watchMachine(guest, this.machineEnded);
@@ -301,6 +308,7 @@ export class Run {
     const { guest, disks } = machine;
     if (this.parts === undefined || this.decision !== undefined) return;
     this.state = { phase: "running", disks, guest };
+    this.lent = machine;
     this.listen(this.parts, { guest, disks });
     watchMachine(guest, this.machineEnded);
     this.takenNow(machine);
@@ -473,8 +481,8 @@ export class Run {
       onFlood: () => this.decide({ by: "host", verdict: { kind: "guest_violation", message: "too many calls at once" } }),
     });
     this.calls = calls;
-    if (live !== undefined) this.parking = this.openParking({ parts, guest, disks, calls, live });
-    if (this.parkAtOnce) this.parking?.parkSoon();
+    this.parking = this.openParking({ parts, guest, disks, calls });
+    if (this.parkAtOnce) this.parking.parkSoon();
     link.on("program.call", (message) => calls.receive(message));
     link.on("run.started", () => {
       this.timeline.mark("program_started");
@@ -487,12 +495,13 @@ export class Run {
     this.cancel.begin((request) => link.request(request, this.host.limits.cancelTotalMs));
   }
 
-  /** A run in the machine of a mount stays where it is: whoever has the mount open would lose it. */
-  private openParking({ live, ...ground }: Omit<ParkingGround, "template" | "isBusy" | "onParked"> & { live: LiveWorkspace }): RunParking {
+  /** Somebody who works in the machine keeps it: also in that of a mount. */
+  private openParking(ground: Omit<ParkingGround, "template" | "isBusy" | "onParked">): RunParking {
+    const live = this.live ?? this.lent?.live;
     return new RunParking({
       ...ground,
-      template: () => this.template(),
-      isBusy: () => live.active > 0 || live.capturing,
+      template: () => this.lent?.template() ?? this.template(),
+      isBusy: () => live !== undefined && (live.active > 0 || live.capturing),
       onParked: (cut) => this.decide({ by: "parked", cut }),
     });
   }
