@@ -36,7 +36,8 @@ export interface StoredBlocks {
   stats: { readChunks: number; newChunks: number; sealedBytes: number };
 }
 
-const packsWanted = 256;
+/** A source that holds only what changed since its parent is of use up to here: beyond it, other chunks are read, too. */
+export const packsWanted = 256;
 const repackBytesMax = 16 * 1024 * 1024;
 
 export async function storeBlocks(options: StoreBlocks): Promise<StoredBlocks> {

@@ -7,10 +7,11 @@
  * The first capture copies everything since the machine began, each later one what was written since the one before. When something fails after the
  * copy, what it held is not known to be kept anywhere, so the next capture begins from the start again; what is the same is not stored twice anyway.
  */
-import { rm } from "node:fs/promises";
+import { rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { thawResult } from "@helmr/protocol/guest";
 import type { ChunkManifest, LiveCaptureResult, LiveRequest } from "@helmr/protocol/worker";
+import { packsWanted } from "../chunks/store-blocks.ts";
 import type { HeldLease } from "../control/held-lease.ts";
 import type { LayeredDisk, StoredDisk } from "../disks/layered-disk.ts";
 import type { GuestMachine } from "../guest/guest-machine.ts";
@@ -52,8 +53,8 @@ interface Taking {
 }
 
 const holdMs = 5_000;
-/** A manifest of more packs has some of them stored again, for which all of the disk must be readable. */
-const packsWhole = 200;
+/** What the copy may not take of the host's disk: a guest's write that finds no room there fails. */
+const spareBytes = 256 * 1024 * 1024;
 
 export class LiveCapture {
   private readonly ground: CaptureGround;
@@ -110,9 +111,10 @@ export class LiveCapture {
     const began = performance.now();
     const signal = AbortSignal.any([this.ending.signal, held.lost, AbortSignal.timeout(host.limits.captureMs)]);
     const target = join(directory, `capture-${newId()}.qcow2`);
-    const chain = this.chained && this.last !== undefined && this.last.packs.length <= packsWhole;
+    const chain = this.chained && this.last !== undefined && this.last.packs.length <= packsWanted;
     takeWritten(now);
     try {
+      await this.expectRoom();
       const copy = await workspace.emptyCopy(target);
       const pauseMs = await this.copy(target, { since: chain ? "copy" : "start", now, signal });
       // Until it is kept, nobody knows what the copy held.
@@ -134,6 +136,15 @@ export class LiveCapture {
     } finally {
       await rm(target, { force: true });
     }
+  }
+
+  /** The copy is never larger than what was written to the disk. */
+  private async expectRoom(): Promise<void> {
+    const { directory, workspace } = this.ground;
+    const [{ blocks }, { bavail, bsize }] = await Promise.all([stat(workspace.path), statfs(directory)]);
+    const needed = blocks * 512 + spareBytes;
+    if (bavail * bsize < needed)
+      throw new CaptureRefused("failed", `The worker's disk has ${bavail * bsize} bytes left, and the copy may need ${needed}`);
   }
 
   /** How long writers stood still. */
