@@ -26,6 +26,9 @@ export class TestControlPlane {
   readonly parks: WorkerBody<"park">[] = [];
   readonly resumes: WorkerBody<"resumed">[] = [];
   readonly unrestored: WorkerBody<"restoreFailed">[] = [];
+  readonly captures: WorkerBody<"mountCaptured">[] = [];
+  /** What is answered to captures of live mounts. */
+  captureState: "captured" | "taken" | "head_moved" = "captured";
   readonly mountEnds: WorkerBody<"mountEnded">[] = [];
   /** Names of what was said of runs and mounts, in their order. */
   readonly said: string[] = [];
@@ -145,6 +148,10 @@ export class TestControlPlane {
 
   private serveMounts(): void {
     this.route("mountReady", () => ({ body: { state: "mounted" } }));
+    this.route("mountCaptured", (body) => {
+      this.captures.push(body);
+      return { body: { state: this.captureState } };
+    });
     this.route("mountEnded", (body) => {
       this.mountEnds.push(body);
       this.said.push("mountEnded");

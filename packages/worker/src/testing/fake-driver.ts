@@ -92,10 +92,10 @@ export class FakeMachine implements Machine {
 
   onSnapshot: () => void = () => {};
 
-  copies = 0;
+  readonly copies: DiskCopy["since"][] = [];
   /** Everything, whatever was asked for: more than is wanted is never wrong. */
-  async copyDisk(slot: MachineDiskSlot, { target, at }: DiskCopy): Promise<void> {
-    this.copies += 1;
+  async copyDisk(slot: MachineDiskSlot, { target, at, since }: DiskCopy): Promise<void> {
+    this.copies.push(since);
     const disk = this.spec.disks[slot];
     await at(() => copyFile(disk?.path ?? "", target));
   }

@@ -26,6 +26,8 @@ export interface GuestBehaviour {
   script?: Script;
   /** Requests of these types are never answered. */
   silent?: HostMessage["type"][];
+  /** The workspace had gone on by itself. */
+  lateThaw?: boolean;
   /** Answer of `build.start`. */
   build?: (guest: FakeGuest, source: Buffer) => Promise<unknown>;
 }
@@ -168,7 +170,7 @@ export class FakeGuest {
         if (message.resumed) this.repeatCalls();
         return;
       case "thaw":
-        this.send({ type: "ok", id: message.id, result: { heldUs: 2_000, late: false } });
+        this.send({ type: "ok", id: message.id, result: { heldUs: 2_000, late: this.behaviour.lateThaw === true } });
         return;
       default:
         if ("id" in message) this.send({ type: "ok", id: message.id });
