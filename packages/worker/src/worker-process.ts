@@ -137,7 +137,7 @@ export class WorkerProcess {
   private async drainNow(reason: string): Promise<void> {
     this.host.telemetry("worker.draining", { reason });
     this.claims?.stop();
-    await this.warming.close();
+    const cold = this.warming.close();
     for (const work of this.working.values()) work.parkSoon?.();
     await this.untilIdle(this.options.drainMs);
     await this.untilIdle(parkOnDrainMs, ({ isParking }) => isParking?.() === true);
@@ -145,7 +145,7 @@ export class WorkerProcess {
     await this.untilIdle(interruptMs);
     this.table?.stop();
     this.channel?.stop();
-    await Promise.all(this.loops);
+    await Promise.all([...this.loops, cold]);
     this.host.telemetry("worker.stopped", { reason });
   }
 
