@@ -52,7 +52,7 @@ export async function playSeed(install: TwoWorkers, seed: number): Promise<void>
     [runId],
   );
   const [panics] = await install.rows(
-    "select count(*)::int as count from run_events where run_id = $1 and attributes::text like '%panicked%'",
+    "select count(*)::int as count from run_attempts where run_id = $1 and failure::text like '%panicked%'",
     [runId],
   );
   if (panics!["count"] > 0) done.push(`guest panicked ${panics!["count"]} times`);

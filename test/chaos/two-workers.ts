@@ -3,7 +3,7 @@
  * short, so that what waits is parked at once.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { openSync, closeSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -29,7 +29,7 @@ export interface TwoWorkersOptions {
 /** A process that can be killed and started again. */
 export class Restartable {
   private readonly command: string;
-  private readonly environment: Record<string, string>;
+  readonly environment: Record<string, string>;
   readonly log: string;
   child: ChildProcess | undefined;
 
@@ -39,11 +39,12 @@ export class Restartable {
     this.log = parts.log;
   }
 
-  start(): void {
+  /** `environment`: besides its own, this time. */
+  start(environment: Record<string, string> = {}): void {
     const out = openSync(this.log, "a");
     const { PATH = "", HOME = "" } = process.env;
     this.child = spawn(process.execPath, [join(repository, this.command)], {
-      env: { PATH, HOME, ...this.environment },
+      env: { PATH, HOME, ...this.environment, ...environment },
       stdio: ["ignore", out, out],
     });
     closeSync(out);
@@ -91,7 +92,10 @@ export class TwoWorkers {
     await guestIngredients("release");
     const directory = await mkdtemp(join(tmpdir(), "helmr-chaos-"));
     const database = await testDatabase();
-    await commitsWaitForTheLog(database.url);
+    await onOwnConnection(
+      database.url,
+      async (client) => void (await client.query(`alter database ${new URL(database.url).pathname.slice(1)} set synchronous_commit = on`)),
+    );
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
     const secret = `hlmr_we_${"0123456789abcdef".repeat(4)}`;
@@ -156,6 +160,35 @@ export class TwoWorkers {
     const [backend] = await this.rows<{ pid: number }>("select pg_backend_pid() as pid");
     process.kill(backend!.pid, "SIGKILL");
     await this.rows("select 1");
+  }
+
+  /**
+   * The environment of processes whose clocks are ahead by so much, once the database's is: its own `now()` stands before PostgreSQL's in the search path, and
+   * `Date` in a process of ours says the same. Guests get their time from their worker. Call it while server and workers are down.
+   */
+  async moveClocks(aheadMs: number): Promise<Record<string, string>> {
+    const { url } = this.database;
+    await onOwnConnection(url, async (client) => {
+      await client.query("create schema clock");
+      const text = `select pg_catalog.now() + ${aheadMs} * interval '1 millisecond'`;
+      await client.query(`create function clock.now() returns timestamptz language sql stable as $clock$ ${text} $clock$`);
+      await client.query(`alter database ${new URL(url).pathname.slice(1)} set search_path = public, clock, pg_catalog`);
+      // Connections that were open keep the clock they had.
+      await client.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+      );
+    });
+    const file = join(this.directory, "clock.mjs");
+    await writeFile(
+      file,
+      `const Own = Date;
+       globalThis.Date = class Date extends Own {
+         constructor(...given) { if (given.length === 0) super(Own.now() + ${aheadMs}); else super(...given); }
+         static now() { return Own.now() + ${aheadMs}; }
+       };
+       Object.defineProperty(performance, "timeOrigin", { value: performance.timeOrigin + ${aheadMs} });`,
+    );
+    return { NODE_OPTIONS: `--import=${file}` };
   }
 
   /** Builds the tasks in a guest and promotes them. */
@@ -306,11 +339,11 @@ export class TwoWorkers {
   }
 }
 
-async function commitsWaitForTheLog(url: string): Promise<void> {
+async function onOwnConnection(url: string, body: (client: pg.Client) => Promise<void>): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    await client.query(`alter database ${new URL(url).pathname.slice(1)} set synchronous_commit = on`);
+    await body(client);
   } finally {
     await client.end();
   }
