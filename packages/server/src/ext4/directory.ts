@@ -1,6 +1,6 @@
 /**
- * Entries of a directory. Blocks are read one after the other; the inner nodes of a hashed directory look like empty ones. What is in a directory
- * is a guest's word: names with a slash or NUL, and a second `.`, are not names.
+ * Entries of a directory. Blocks are read one after the other; the inner nodes of a hashed directory look like empty ones (one name is looked up through them,
+ * hash-index.ts). What is in a directory is a guest's word: names with a slash or NUL, and a second `.`, are not names.
  */
 import { corrupt, Ext4Error, type WorkBudget } from "./block-device.ts";
 import { readBytes } from "./file-bytes.ts";
@@ -40,7 +40,7 @@ export async function readDirectory(volume: Volume, inode: Inode, budget: WorkBu
   return found.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
-function parseBlock(block: Buffer, { fs }: Volume, found: DirectoryEntry[]): void {
+export function parseBlock(block: Buffer, { fs }: Volume, found: DirectoryEntry[]): void {
   for (let at = 0; at + 8 <= block.length;) {
     const number = block.readUInt32LE(at);
     const bytes = recordBytes(block.readUInt16LE(at + 4), fs.blockBytes);

@@ -1,5 +1,5 @@
 /** Real file systems for tests: made from a directory by mke2fs, changed by debugfs, read back as a block device. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,6 +41,21 @@ export function changedImage(bytes: Buffer, debugfs: readonly string[]): Buffer 
     writeFileSync(join(place, "image"), bytes);
     runDebugfs(place, debugfs);
     return readFileSync(join(place, "image"));
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
+}
+
+/** Every directory rebuilt with the index of its hashes. */
+export function hashedImage(bytes: Buffer): Buffer {
+  const place = mkdtempSync(join(tmpdir(), "helmr-test-ext4-"));
+  try {
+    const image = join(place, "image");
+    writeFileSync(image, bytes);
+    const { status, stderr } = spawnSync("e2fsck", ["-fyD", image], { encoding: "utf8" });
+    // 1: it has changed something.
+    if (status !== 0 && status !== 1) throw new Error(`e2fsck ended with ${status}: ${stderr}`);
+    return readFileSync(image);
   } finally {
     rmSync(place, { recursive: true, force: true });
   }

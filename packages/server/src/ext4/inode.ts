@@ -14,6 +14,8 @@ export interface Inode {
   modifiedNanoseconds: number;
   hasExtents: boolean;
   isInline: boolean;
+  /** A directory with an index of hashes. */
+  isHashed: boolean;
   /** The 60 bytes that hold extents, block numbers, a short link target or the beginning of inline data. */
   body: Buffer;
   /** All of it, for what lies behind: attributes with the rest of inline data, and comparison. */
@@ -22,7 +24,7 @@ export interface Inode {
 
 export const rootInode = 2;
 const kinds: Record<number, FileKind> = { 0x8: "file", 0x4: "directory", 0xa: "symlink" };
-const flag = { extents: 0x80000, inline: 0x1000_0000, encrypted: 0x800 } as const;
+const flag = { extents: 0x80000, inline: 0x1000_0000, encrypted: 0x800, index: 0x1000 } as const;
 
 export async function readInode({ device, fs }: Volume, number: number, budget: WorkBudget): Promise<Inode> {
   budget.spend();
@@ -51,6 +53,7 @@ export function decodeInode(number: number, raw: Buffer): Inode {
     modifiedNanoseconds: Math.min(extra >>> 2, 999_999_999),
     hasExtents: (flags & flag.extents) !== 0,
     isInline: (flags & flag.inline) !== 0,
+    isHashed: (flags & flag.index) !== 0,
     body: raw.subarray(0x28, 0x64),
     raw,
   };

@@ -1,4 +1,5 @@
 /** The superblock and the group descriptors: where inodes are. Checked before anything is computed from it. */
+import type { NameHash } from "./hash-index.ts";
 import { type BlockDevice, corrupt, Ext4Error, type WorkBudget } from "./block-device.ts";
 
 export interface Superblock {
@@ -12,6 +13,8 @@ export interface Superblock {
   groups: number;
   hasFileType: boolean;
   is64Bit: boolean;
+  /** Of names in hashed directories; undefined: none, or not known which. */
+  hash: NameHash | undefined;
   /** Its last changes are in the journal. */
   needsRecovery: boolean;
   /** 0: none of its own. */
@@ -76,9 +79,20 @@ export async function readSuperblock(device: BlockDevice): Promise<Superblock> {
     groups,
     hasFileType: (features & incompat.fileType) !== 0,
     is64Bit,
+    hash: readNameHash(block),
     needsRecovery: (features & incompat.needsRecovery) !== 0,
     journalInode: block.readUInt32LE(0xe0),
   };
+}
+
+const directoryIndex = 0x20;
+const hashFlag = { signed: 1, unsigned: 2 } as const;
+
+function readNameHash(block: Buffer): NameHash | undefined {
+  const flags = block.readUInt32LE(0x160) & (hashFlag.signed | hashFlag.unsigned);
+  if ((block.readUInt32LE(0x5c) & directoryIndex) === 0 || (flags !== hashFlag.signed && flags !== hashFlag.unsigned)) return undefined;
+  const [a, b, c, d] = [0xec, 0xf0, 0xf4, 0xf8].map((at) => block.readUInt32LE(at)) as [number, number, number, number];
+  return { seed: [a, b, c, d], signed: flags === hashFlag.signed };
 }
 
 function unsupported(why: string): Ext4Error {

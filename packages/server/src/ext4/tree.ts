@@ -9,6 +9,7 @@ import type { BoundedCache } from "../bounded-cache.ts";
 import { type BlockDevice, Ext4Error, WorkBudget } from "./block-device.ts";
 import { type DirectoryEntry, findEntry, firstAbove, readDirectory } from "./directory.ts";
 import { readBytes } from "./file-bytes.ts";
+import { findByHash } from "./hash-index.ts";
 import { type Inode, readInode, rootInode } from "./inode.ts";
 import { replayedDevice } from "./journal.ts";
 import { readSuperblock, type Volume } from "./superblock.ts";
@@ -115,6 +116,15 @@ export class Ext4Tree {
     return entries;
   }
 
+  private async lookup(inode: Inode, name: string, budget: WorkBudget): Promise<DirectoryEntry | undefined> {
+    const { directories, cacheKey } = this.options;
+    if (directories.get(`${cacheKey} ${inode.number}`) === undefined) {
+      const found = await findByHash(this.volume, inode, name, budget);
+      if (found !== "unknown") return found === "absent" ? undefined : found;
+    }
+    return findEntry(await this.directory(inode, budget), name);
+  }
+
   /** What is at a path, links on the way followed, one at its end not. */
   inodeAt(path: string): Promise<Inode> {
     return this.resolve(path, { follow: false }, new WorkBudget(budgetOf.lookup));
@@ -160,7 +170,7 @@ export class Ext4Tree {
         continue;
       }
       const here = chain.at(-1) ?? root;
-      const found = findEntry(await this.directory(here, budget), segment);
+      const found = await this.lookup(here, segment, budget);
       if (found === undefined) throw new Ext4Error("not_found", `There is no ${JSON.stringify(path)}`);
       const inode = await readInode(this.volume, found.inode, budget);
       const isLast = pending.every((rest) => rest === "" || rest === ".");
