@@ -19,7 +19,7 @@ const stuck = (command: string) =>
 /** Long before the sleep of a step is over. */
 const endMs = 120_000;
 
-test("a build that is cancelled stops its step at once, says so, and holds nothing", { timeout: 600_000 }, async () => {
+test("a build that is cancelled stops its step at once, says so, and holds nothing", { timeout: 1_200_000 }, async () => {
   const { held, ended } = on.start(on.project(stuck("echo the step runs; sleep 3600")), { timeout_ms: 1_800_000 });
   await until("the step", () => on.log().includes("the step runs"), 400_000);
   const began = performance.now();
@@ -34,7 +34,7 @@ test("a build that is cancelled stops its step at once, says so, and holds nothi
   expect(next.steps.map(({ cached }) => cached)).toEqual([true, false]);
 });
 
-test("a step that outlasts the build's time ends with it", { timeout: 600_000 }, async () => {
+test("a step that outlasts the build's time ends with it", { timeout: 1_200_000 }, async () => {
   const { held, ended } = on.start(on.project(stuck("echo the step sleeps; sleep 3600")), { timeout_ms: 60_000 });
   const { result } = await ended;
   expect(result).toMatchObject({
@@ -49,7 +49,7 @@ test("a step that outlasts the build's time ends with it", { timeout: 600_000 },
   expect(on.real.host.images.making.size).toBe(0);
 });
 
-test("a registry that wants a password gets the environment's, and the build says when there is none", { timeout: 600_000 }, async () => {
+test("a registry that wants a password gets the environment's, and the build says when there is none", { timeout: 1_200_000 }, async () => {
   const host = new URL(on.locked?.url ?? "").host;
   const source = on.project(`const tools = image("tools").from("${host}/library/${base}");`);
   const refused = await on.build(source);

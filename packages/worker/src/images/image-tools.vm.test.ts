@@ -150,7 +150,7 @@ const tools = image("tools").from("${base}").env("ODD", String(isOdd(3))).run(["
   const look =
     'cd /opt/helmr-task && node -p \'require("is-odd")(5) && require("is-number/package.json").version\'; grep -c node_modules /proc/self/mountinfo; stat -c %U node_modules/is-odd; ls -a /opt/helmr-task/node_modules/@helmr /tmp; echo $ODD';
 
-  test("npm: a step of its own on the image's disk, cached until the lock file changes", { timeout: 600_000 }, async () => {
+  test("npm: a step of its own on the image's disk, cached until the lock file changes", { timeout: 1_200_000 }, async () => {
     const first = await on.build(source("npm@11.0.0", "package-lock.json"));
     builtImage(first);
     expect(first.steps.at(-1)).toMatchObject({ cached: false, reason: "it was not built before" });
@@ -167,7 +167,7 @@ const tools = image("tools").from("${base}").env("ODD", String(isOdd(3))).run(["
     ["pnpm", "pnpm@9.15.0", "pnpm-lock.yaml"],
     ["bun", "bun@1.2.2", "bun.lock"],
     ["yarn", "yarn@4.6.0", "yarn.lock"],
-  ] as const)("%s, from its lock file", { timeout: 600_000 }, async (name, manager, lock) => {
+  ] as const)("%s, from its lock file", { timeout: 1_200_000 }, async (name, manager, lock) => {
     const played = await on.build(source(manager, lock));
     builtImage(played);
     expect(played.steps.at(-1)?.message).toMatch(`dependencies by ${name}: `);
