@@ -111,8 +111,6 @@ describe("a run in the machine of a mount", () => {
     const first = runIn(at);
     const firstDone = first.run.execute();
     await until("the first run", () => first.run.phase === "running");
-    expect(at.mount.isWaiting()).toBe(false);
-    at.mount.parkSoon();
     const second = runIn(at);
     const secondDone = second.run.execute();
     await until("its start", () => plane.started.length === 1);
@@ -120,9 +118,22 @@ describe("a run in the machine of a mount", () => {
     await Promise.all([firstDone, secondDone]);
     expect(plane.started).toEqual([first.lease.run.id, second.lease.run.id]);
     expect(plane.mountEnds).toEqual([]);
-    expect(at.mount.isWaiting()).toBe(true);
-    at.mount.parkSoon();
+    unmount(at);
     await at.done;
+  });
+
+  test("keeps a worker that is to be left until it has ended; then the mount goes", async () => {
+    let release: () => void = () => {};
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    const at = await mounted(() => gate);
+    const { run } = runIn(at);
+    const done = run.execute();
+    await until("the run", () => run.phase === "running");
+    expect(at.mount.isWaiting()).toBe(false);
+    at.mount.parkSoon();
+    release();
+    await Promise.all([done, at.done]);
+    expect(plane.said).toEqual(["complete", "mountEnded"]);
   });
 
   test("a cancelled program ends, and the mount does not", async () => {

@@ -24,6 +24,15 @@ export interface LentMachine {
   hello?: Promise<HelloMessage> | undefined;
 }
 
+interface MountOfSeat {
+  /** It is to end; what it has is kept. */
+  end: () => void;
+  /** It has ended with its run. */
+  parked: () => void;
+  /** Nobody is in it any more. */
+  left: () => void;
+}
+
 export interface SeatTaker {
   /** It can hear the guest; of a run that is taken over. Never rejects. */
   readonly opened: Promise<void>;
@@ -40,7 +49,7 @@ export class MountGone extends Error {
 }
 
 export class MountSeat {
-  private readonly mount: { end: () => void; parked: () => void };
+  private readonly mount: MountOfSeat;
   private machine: LentMachine | undefined;
   private taker: SeatTaker | undefined;
   private left: Promise<void> = Promise.resolve();
@@ -52,7 +61,7 @@ export class MountSeat {
   readonly over: Promise<void>;
   private overNow: () => void = () => {};
 
-  constructor(mount: { end: () => void; parked: () => void }) {
+  constructor(mount: MountOfSeat) {
     this.mount = mount;
     this.opened = new Promise((resolve) => {
       this.openNow = resolve;
@@ -128,6 +137,7 @@ export class MountSeat {
     if (this.taker !== taker) return;
     this.taker = undefined;
     this.leaveNow();
+    this.mount.left();
   }
 
   /** The tree as it is now, while the machine goes on; `commit` says it, and rejects when it was not taken. */

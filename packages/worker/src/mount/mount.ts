@@ -64,7 +64,13 @@ export class Mount {
   private live: LiveWorkspace | undefined;
   private early: Directive[] = [];
   /** Of the run that uses this machine. */
-  readonly seat = new MountSeat({ end: () => this.decide(unmounted), parked: () => this.decide({ by: "parked" }) });
+  readonly seat = new MountSeat({
+    end: () => this.decide(unmounted),
+    parked: () => this.decide({ by: "parked" }),
+    left: () => this.isLeaving && this.parkSoon(),
+  });
+  /** This worker is to be left: the mount goes as soon as nothing runs in it. */
+  private isLeaving = false;
   private template: () => Promise<TemplateMemory> = () => unreachable("A machine has its template before it is lent");
 
   constructor(host: WorkerHost, held: HeldLease) {
@@ -90,6 +96,7 @@ export class Mount {
 
   /** This worker is to be left, or needs the memory: a mount in which nothing runs is captured and let go. */
   parkSoon(): void {
+    this.isLeaving = true;
     if (this.live === undefined || this.isWaiting()) this.decide(unmounted);
   }
 

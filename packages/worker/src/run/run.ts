@@ -299,7 +299,6 @@ export class Run {
     const { guest, disks } = lent;
     this.enter({ phase: "attached", disks, guest });
     this.timeline.mark("attached");
-    watchMachine(guest, this.machineEnded);
     await this.start(parts);
   }
 
@@ -310,7 +309,6 @@ export class Run {
     this.state = { phase: "running", disks, guest };
     this.lent = machine;
     this.listen(this.parts, { guest, disks });
-    watchMachine(guest, this.machineEnded);
     this.takenNow(machine);
   }
 
