@@ -39,6 +39,9 @@ export interface CommandOptions {
 
 export type Command = ChildProcessByStdio<null, Readable, Readable>;
 
+/** What a test serves on `servicePort`, as guests see it. */
+export const serviceName = "service.test:9418";
+
 const commandMs = 150_000;
 const upMs = 280_000;
 
@@ -54,28 +57,34 @@ export async function installDirectory(): Promise<string> {
   await symlink(cache, join(data, "guest"));
   await symlink(templates, join(data, "worker", "templates"));
   await writeFile(join(directory, "port"), String(await freePort()));
+  await writeFile(join(directory, "service-port"), String(await freePort()));
   return directory;
 }
 
 export class LocalInstall {
   readonly directory: string;
   readonly state: string;
+  /** Of this host: guests reach it as `serviceName`. */
+  readonly servicePort: number;
   private readonly port: string;
 
-  private constructor(directory: string, port: string) {
+  private constructor(directory: string, { port, servicePort }: { port: string; servicePort: number }) {
     this.directory = directory;
     this.state = join(directory, "state");
     this.port = port;
+    this.servicePort = servicePort;
   }
 
   /** Of a directory made by `installDirectory`; several processes may open the same one. */
   static async open(directory: string): Promise<LocalInstall> {
-    return new LocalInstall(directory, await readFile(join(directory, "port"), "utf8"));
+    const [port, servicePort] = await Promise.all(["port", "service-port"].map((name) => readFile(join(directory, name), "utf8")));
+    return new LocalInstall(directory, { port: port ?? "", servicePort: Number(servicePort) });
   }
 
   /** Starts it, or finds it running. */
   async up(): Promise<Ready> {
-    const result = await this.front(["up", "--detach", "--json"]);
+    const env = { HELMR_GUEST_SERVICES: `${serviceName}=127.0.0.1:${this.servicePort}` };
+    const result = await this.front(["up", "--detach", "--json"], { env });
     if (result.code !== 0) throw new TypeError(`up failed: ${result.stderr}\n${await this.logTails()}`);
     return JSON.parse(result.stdout) as Ready;
   }

@@ -50,7 +50,7 @@ export async function installComponents({ layout, install, databaseUrl }: Instal
         HELMR_STATE_DIR: join(layout.data, "worker"),
         HELMR_GUEST_DIR: join(layout.data, "guest"),
         HELMR_READY_FILE: workerReadyFile(layout),
-        ...passedOn(["HELMR_REGISTRY_MIRRORS", "HELMR_REGISTRIES", "HELMR_IMAGE_PULL"]),
+        ...passedOn(["HELMR_REGISTRY_MIRRORS", "HELMR_REGISTRIES", "HELMR_IMAGE_PULL", "HELMR_GUEST_SERVICES", "HELMR_GUEST_ALLOW"]),
       },
       log: join(layout.logs, "worker.log"),
       graceMs: 40_000,
@@ -58,7 +58,7 @@ export async function installComponents({ layout, install, databaseUrl }: Instal
   ];
 }
 
-/** What whoever calls `up` says about registries of images. */
+/** What whoever calls `up` says about registries of images, and about services of this host and its network that guests may reach. */
 function passedOn(names: readonly string[]): Record<string, string> {
   return Object.fromEntries(names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
 }
