@@ -241,7 +241,7 @@ function copies(world: () => MachineWorld): void {
     };
     const workspace: MachineDisk = { ...raw, path: await overlay("disk"), format: "overlay", backing: raw.path };
     const scratch = await world().emptyDisk(spec.directory, "scratch", 64);
-    const { machine, guest } = await world().start({ ...spec, disks: { scratch, workspace } });
+    const { machine, guest } = await world().start({ ...spec, snapshotable: true, disks: { scratch, workspace } });
     await guest.attach("--scratch", "/dev/vdc", "--workspace", "/dev/vdd:/workspace");
     const { signal } = new AbortController();
     let made = 0;
@@ -284,6 +284,9 @@ function copies(world: () => MachineWorld): void {
     const third = await copy("copy");
     expect(third.changed.filter(({ state }) => state === "data").length).toBeGreaterThanOrEqual(2 * 16);
     expect(third.changed.filter(({ state }) => state === "zero").length).toBeGreaterThan(6 * 16);
+    // A machine of which copies were made can be cut, and goes on.
+    await machine.snapshot(join(spec.directory, "snapshot"), () => Promise.resolve());
+    await machine.resume();
     const all = await copy("start");
     expect(await readOverlay(all.target, raw, "third")).toBe("c".repeat(2 * mib));
     await guest.ping();
