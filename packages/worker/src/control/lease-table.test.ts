@@ -108,6 +108,7 @@ describe("renewal", () => {
 describe("claiming", () => {
   const total = { milli_cpu: 2000, memory_mib: 1000, disk_mib: 10_000, slots: 2 };
 
+  let mounted = false;
   function loop(onLeases: (leases: Lease[]) => void, onRefused: (message: string) => void = () => {}) {
     const ledger = new CapacityLedger(total, 50);
     const claims = new ClaimLoop({
@@ -117,7 +118,7 @@ describe("claiming", () => {
       kinds: ["run"],
       warm: () => ({ images: ["helmr/node:24"], workspaces: [], checkpoints: [] }),
       held: () => table.ids(),
-      mounted: () => false,
+      mounted: () => mounted,
       room: (free) => free,
       onLeases,
       onRefused,
@@ -152,6 +153,31 @@ describe("claiming", () => {
     expect(bodies[1]!.wait_ms).toBeLessThan(bodies[0]!.wait_ms);
     claims.stop();
     await running;
+  });
+
+  test("with a mount here it asks although nothing is free, until something is", async () => {
+    mounted = true;
+    const run = { ...runLeaseOfTest(), in_mount: { lease_id: "01980a00-0000-7000-8000-000000000001" } };
+    const bodies: { free: typeof total }[] = [];
+    const { ledger, claims } = loop((granted) => granted.forEach((lease) => table.add(lease, performance.now())));
+    api.routes.set("/claim", async ({ body }) => {
+      bodies.push(body as (typeof bodies)[0]);
+      if (bodies.length === 1) return { body: { leases: [run] } };
+      // As long as the worker waits.
+      if (bodies.length === 2) await new Promise((resolve) => setTimeout(resolve, 5_000));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return { body: { leases: [] } };
+    });
+    ledger.take("mount", { milli_cpu: 2000, memory_mib: 500, disk_mib: 10 });
+    const running = claims.run();
+    await until("the run, and another claim", () => table.ids().includes(run.lease_id) && bodies.length === 2);
+    expect(bodies[1]!.free).toEqual({ milli_cpu: 0, memory_mib: 0, disk_mib: 0, slots: 0 });
+    ledger.release("mount");
+    await until("a claim with what is free", () => bodies.length >= 3, 4_000);
+    expect(bodies[2]!.free).toMatchObject({ milli_cpu: 2000, slots: 2 });
+    claims.stop();
+    await running;
+    mounted = false;
   });
 
   test("a claim without an answer is made again, and a refused one is told", async () => {

@@ -77,6 +77,7 @@ export class CapacityLedger {
     return new Promise((resolve) => {
       const finish = () => {
         signal.removeEventListener("abort", finish);
+        this.waiters = this.waiters.filter((one) => one !== finish);
         resolve();
       };
       signal.addEventListener("abort", finish, { once: true });
