@@ -14,8 +14,8 @@ export interface CompileOptions {
   /** Paths relative to the source. */
   entries: readonly string[];
   outDirectory: string;
-  /** Directory of the SDK's modules. */
-  sdk: string;
+  /** Directory of the SDK's modules, which become part of each entry; undefined: it is imported as a package, which is much less to compile. */
+  sdk: string | undefined;
   /** true: parts that several entries use are files of their own, so that each exists once in a process that loads them all. */
   shareModules: boolean;
 }
@@ -40,7 +40,7 @@ export async function compile(options: CompileOptions): Promise<void> {
       platform: "node",
       target: "node20",
       packages: "external",
-      alias: { "@helmr/sdk": join(sdk, "index.js") },
+      ...(sdk === undefined ? {} : { alias: { "@helmr/sdk": join(sdk, "index.js") } }),
       sourcemap: "linked",
       sourcesContent: false,
       legalComments: "none",

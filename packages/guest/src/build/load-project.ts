@@ -21,11 +21,11 @@ export async function loadProject(start: BuilderStart, say: (message: FromBuilde
     ...(config.ignorePatterns === undefined ? {} : { ignorePatterns: config.ignorePatterns }),
   });
   say({ type: "phase", phase: "compiling", message: `Compiling ${entries.length} ${entries.length === 1 ? "module" : "modules"}` });
-  const common = { source: start.source, entries, sdk: start.sdk };
+  const common = { source: start.source, entries };
   if (entries.length > 0) {
     await Promise.all([
-      compile({ ...common, outDirectory: start.compiled, shareModules: false }),
-      compile({ ...common, outDirectory: start.work, shareModules: true }),
+      compile({ ...common, outDirectory: start.compiled, sdk: start.sdk, shareModules: false }),
+      compile({ ...common, outDirectory: start.work, sdk: undefined, shareModules: true }),
     ]);
   }
   say({ type: "phase", phase: "indexing", message: "Loading the project's modules" });
@@ -40,7 +40,7 @@ export async function loadProject(start: BuilderStart, say: (message: FromBuilde
 async function loadConfig(start: BuilderStart, say: (message: FromBuilder) => void): Promise<HelmrConfig> {
   if (!existsSync(join(start.source, configFile)))
     throw new ProjectError("missing_config", `${configFile} is missing at the root of the project`);
-  await compile({ source: start.source, entries: [configFile], outDirectory: start.work, sdk: start.sdk, shareModules: false });
+  await compile({ source: start.source, entries: [configFile], outDirectory: start.work, sdk: undefined, shareModules: false });
   say({ type: "loading", file: configFile });
   const reading = readConfig((await load(configFile, start))["default"]);
   if (!reading.ok) throw new ProjectError(reading.failure.kind, reading.failure.message);
