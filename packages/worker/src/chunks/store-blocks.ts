@@ -11,7 +11,7 @@ import { touchedBlocks } from "../disks/byte-ranges.ts";
 import type { BlockSource } from "../disks/block-source.ts";
 import { type ChunkIndex, type ChunkPlace, idText, placeAt } from "./chunk-index.ts";
 import { ManifestBuilder } from "./manifest-builder.ts";
-import { type PackFile, PackWriter } from "./pack-writer.ts";
+import { type PackFile, packTargetBytes, PackWriter } from "./pack-writer.ts";
 import { artifactDigest, chunkId, type TenantKeys } from "./sealing.ts";
 
 export interface StoreBlocks {
@@ -36,8 +36,9 @@ export interface StoredBlocks {
   stats: { readChunks: number; newChunks: number; sealedBytes: number };
 }
 
-/** A source that holds only what changed since its parent is of use up to here: beyond it, other chunks are read, too. */
-export const packsWanted = 256;
+const packsWanted = 256;
+/** Packs of which more is in use gain nothing by being stored again: a large device has many full ones. */
+const repackLiveMax = packTargetBytes / 2;
 const repackBytesMax = 16 * 1024 * 1024;
 
 export async function storeBlocks(options: StoreBlocks): Promise<StoredBlocks> {
@@ -99,6 +100,9 @@ function* mergeSteps(options: StoreBlocks, parent: ChunkManifest): Generator<Ste
   for (; !next.done; next = changes.next()) yield { index: next.value, position: -1, changed: true };
 }
 
+/** Whether chunks that did not change are read, too: a source that holds only the changes since its parent is of no use then. */
+export const readsUnchanged = (parent: ChunkManifest): boolean => chunksToRepack(parent).size > 0;
+
 /** Numbers of the parent's packs whose chunks are worth storing again. */
 function chunksToRepack(parent: ChunkManifest): Set<number> {
   const chosen = new Set<number>();
@@ -106,7 +110,9 @@ function chunksToRepack(parent: ChunkManifest): Set<number> {
   const live = new Float64Array(parent.packs.length);
   for (let position = 0; position < parent.pack.length; position += 1)
     live[parent.pack[position] as number] = (live[parent.pack[position] as number] as number) + (parent.sealedBytes[position] as number);
-  const emptiest = [...live.keys()].sort((a, b) => (live[a] as number) - (live[b] as number));
+  const emptiest = [...live.keys()]
+    .filter((pack) => (live[pack] as number) <= repackLiveMax)
+    .sort((a, b) => (live[a] as number) - (live[b] as number));
   let bytes = 0;
   for (const pack of emptiest) {
     bytes += live[pack] as number;

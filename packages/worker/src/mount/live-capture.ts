@@ -11,7 +11,7 @@ import { rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { thawResult } from "@helmr/protocol/guest";
 import type { ChunkManifest, LiveCaptureResult, LiveRequest } from "@helmr/protocol/worker";
-import { packsWanted } from "../chunks/store-blocks.ts";
+import { readsUnchanged } from "../chunks/store-blocks.ts";
 import type { HeldLease } from "../control/held-lease.ts";
 import type { LayeredDisk, StoredDisk } from "../disks/layered-disk.ts";
 import type { GuestMachine } from "../guest/guest-machine.ts";
@@ -111,7 +111,7 @@ export class LiveCapture {
     const began = performance.now();
     const signal = AbortSignal.any([this.ending.signal, held.lost, AbortSignal.timeout(host.limits.captureMs)]);
     const target = join(directory, `capture-${newId()}.qcow2`);
-    const chain = this.chained && this.last !== undefined && this.last.packs.length <= packsWanted;
+    const chain = this.chained && this.last !== undefined && !readsUnchanged(this.last);
     takeWritten(now);
     try {
       await this.expectRoom();
