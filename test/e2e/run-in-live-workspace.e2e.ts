@@ -7,22 +7,28 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type SharedInstall, sharedInstall } from "./shared-install.ts";
 import { taskProject } from "./task-project.ts";
 
-/** Says what of the machine it sees, writes, and waits for a file; its secret is a file while it runs. */
+/** Says what of the machine it sees, writes, and waits: for a token when that is wanted, then for a file. */
 const source = (release: string) => `
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { sandbox, task } from "@helmr/sdk";
+import { sandbox, task, tokens } from "@helmr/sdk";
 
 const read = (path: string) => (existsSync(path) ? readFileSync(path, "utf8").trim() : "nothing");
 
 export const visitor = task({
   id: "visitor",
   sandbox: sandbox("visited"),
-  payload: { "~standard": { version: 1, vendor: "e2e", validate: (value: unknown) => ({ value: value as { turn: number } }) } },
-  async run({ turn }) {
+  payload: { "~standard": { version: 1, vendor: "e2e", validate: (value: unknown) => ({ value: value as { turn: number; waits?: boolean } }) } },
+  async run({ turn, waits }) {
     console.log("marker", read("/tmp/marker"), "host", hostname(), "note", read("note.txt"), "release", "${release}");
     writeFileSync(\`progress-\${turn}.txt\`, "started\\n");
     console.log("at work");
+    if (waits) {
+      const token = await tokens.create({ timeout: "1h" });
+      console.log("token", token.id);
+      await token.wait({ idleTimeout: 1 });
+      console.log("back, marker", read("/tmp/marker"));
+    }
     while (!existsSync(\`finish-\${turn}\`)) await new Promise((resolve) => setTimeout(resolve, 100));
     writeFileSync(\`progress-\${turn}.txt\`, "finished\\n");
     return { turn };
@@ -56,10 +62,26 @@ async function said(script: string): Promise<string> {
   return all.trim();
 }
 
-const visit = (turn: number) => install.start("visitor", { workspace_id: workspace.id, payload: { turn } });
+const visit = (turn: number, waits = false) => install.start("visitor", { workspace_id: workspace.id, payload: { turn, waits } });
 const mount = () => install.post(`/api/workspaces/${workspace.id}/connect`, {});
 
 describe("a run of a workspace that is live", () => {
+  test("is parked with the mount when it waits, and comes back with what the machine had", async () => {
+    await said("echo here > /tmp/marker");
+    await workspace.versions.capture();
+    const before = await mount();
+    const started = await visit(5, true);
+    await install.untilRun("it is parked", started.runId, ({ pending_wait: wait }) => wait?.status === "parked");
+    expect((await install.logs(started.runId)).stdout).toMatch(/^marker here /);
+    expect(await workspace.stop()).toMatchObject({ state: "no_active_mount" });
+    const [, token] = /token (\S+)/.exec((await install.logs(started.runId)).stdout) ?? [];
+    await install.client.tokens.complete(String(token), { yes: true });
+    await install.untilSaid(started.runId, "back, marker here");
+    expect((await mount()).id).not.toBe(before.id);
+    expect(await said("cat progress-5.txt; touch finish-5")).toBe("started");
+    expect((await install.ended(started)).run).toMatchObject({ status: "succeeded", output: { turn: 5 } });
+  });
+
   test("starts in its machine, sees what was written live, and leaves it mounted with its tree committed", async () => {
     await workspace.files.write("note.txt", Buffer.from("written live\n"));
     const host = await said("echo here > /tmp/marker; hostname");
@@ -112,6 +134,7 @@ describe("a run of a workspace that is live", () => {
   });
 
   test("of another deployment has the machine captured at once, what is open in it told why, and its own started", async () => {
+    expect(await said("echo again > /tmp/marker; cat /tmp/marker")).toBe("again");
     const before = await mount();
     const open = await workspace.exec(["sh", "-c", "echo unsaved > late.txt; sync; echo ready; sleep 600"]);
     await until("it runs", async () => (await open.retrieve()).stdoutCursor > 0, waitMs);

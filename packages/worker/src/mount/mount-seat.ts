@@ -20,6 +20,8 @@ export interface LentMachine {
   live: LiveWorkspace;
   /** What the memory of a parked run is a difference against. */
   template: () => Promise<TemplateMemory>;
+  /** Its first run, under the process that has booted it: only of such a machine parking is proven. */
+  isFresh?: boolean;
   /** Of a machine that was taken over: what it says first. */
   hello?: Promise<HelloMessage> | undefined;
 }
@@ -52,6 +54,7 @@ export class MountSeat {
   private readonly mount: MountOfSeat;
   private machine: LentMachine | undefined;
   private taker: SeatTaker | undefined;
+  private wasUsed = false;
   private left: Promise<void> = Promise.resolve();
   private leaveNow: () => void = () => {};
   private reason: string | undefined;
@@ -123,9 +126,11 @@ export class MountSeat {
       if (this.taker === undefined) break;
       await Promise.race([this.left, this.over]);
     }
+    const isFresh = !this.wasUsed && this.machine.hello === undefined;
+    this.wasUsed = true;
     this.occupy(taker);
     this.machine.live.written = true;
-    return this.machine;
+    return { ...this.machine, isFresh };
   }
 
   /** Of a run that an earlier process of this worker had put in: it gets the machine as soon as that is taken over. */
@@ -168,6 +173,6 @@ export class MountSeat {
 
   private takeIn(machine: LentMachine, taker: SeatTaker): void {
     machine.live.written = true;
-    taker.taken(machine);
+    taker.taken({ ...machine, isFresh: false });
   }
 }

@@ -495,11 +495,12 @@ export class Run {
 
   /** Somebody who works in the machine keeps it: also in that of a mount. */
   private openParking(ground: Omit<ParkingGround, "template" | "isBusy" | "onParked">): RunParking {
-    const live = this.live ?? this.lent?.live;
+    const { lent } = this;
+    const live = this.live ?? lent?.live;
     return new RunParking({
       ...ground,
-      template: () => this.lent?.template() ?? this.template(),
-      isBusy: () => live !== undefined && (live.active > 0 || live.capturing),
+      template: () => lent?.template() ?? this.template(),
+      isBusy: () => lent?.isFresh === false || (live !== undefined && (live.active > 0 || live.capturing)),
       onParked: (cut) => this.decide({ by: "parked", cut }),
     });
   }
