@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /** Real guests for minutes: only when they are asked for (`node scripts/test.ts long`), because everything else has to fit into CI's 25 minutes. */
@@ -10,6 +11,9 @@ const long = [
   "test/e2e/console-live.e2e.ts",
 ];
 
+/** Files of tests at the same time: as many as there are processors, not one less. */
+const besideEachOther = availableParallelism();
+
 /** The kinds of tests (house §6). `unit` needs nothing; `database` and `contract` need PostgreSQL; `e2e` needs real guests. */
 export default defineConfig({
   test: {
@@ -17,6 +21,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          maxWorkers: besideEachOther,
           include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.ts", "images/**/*.test.ts"],
           exclude: ["**/*.pg.test.ts", "**/*.vm.test.ts", "**/node_modules/**"],
           testTimeout: 20_000,
@@ -25,6 +30,7 @@ export default defineConfig({
       {
         test: {
           name: "database",
+          maxWorkers: besideEachOther,
           include: ["packages/*/src/**/*.pg.test.ts"],
           globalSetup: ["test/services/global-setup.ts"],
           testTimeout: 20_000,
@@ -33,6 +39,7 @@ export default defineConfig({
       {
         test: {
           name: "contract",
+          maxWorkers: besideEachOther,
           include: ["test/contract/**/*.contract.ts"],
           globalSetup: ["test/services/global-setup.ts"],
           testTimeout: 30_000,

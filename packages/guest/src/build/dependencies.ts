@@ -98,7 +98,7 @@ async function run(
   const { output, cwd, environment, limitMs } = options;
   const [program = "", ...rest] = command;
   const name = posix.basename(program);
-  output.line(`$ ${[name, ...rest.filter((word) => !/^--(no-|.*=)/.test(word))].join(" ")}`);
+  output.line(`$ ${[name, ...rest.filter((word) => !word.startsWith("--no-"))].join(" ")}`);
   const { exit, timedOut, outOfMemory } = await startStep(ground, {
     command,
     cwd,
