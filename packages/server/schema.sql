@@ -786,12 +786,12 @@ create table runs (
 CREATE INDEX runs_cancelling ON public.runs USING btree (cancel_due_at) WHERE (state = 'cancelling'::text);
 CREATE INDEX runs_checkpoint ON public.runs USING btree (checkpoint_id) WHERE (checkpoint_id IS NOT NULL);
 CREATE INDEX runs_list ON public.runs USING btree (environment_id, created_at DESC, id DESC);
-CREATE INDEX runs_live ON public.runs USING btree (environment_id, created_at DESC, id DESC) WHERE (state <> 'finished'::text);
+CREATE INDEX runs_live ON public.runs USING btree (environment_id, created_at DESC, id DESC) WHERE (outcome IS NULL);
 CREATE INDEX runs_outcome ON public.runs USING btree (environment_id, outcome, created_at DESC, id DESC) WHERE (state = 'finished'::text);
 CREATE INDEX runs_parked_wait ON public.runs USING btree (parked_wait_id) WHERE (parked_wait_id IS NOT NULL);
 CREATE INDEX runs_session ON public.runs USING btree (session_id, turn_index);
 CREATE INDEX runs_session_list ON public.runs USING btree (session_id, created_at DESC, id DESC);
-CREATE INDEX runs_workspace_live ON public.runs USING btree (workspace_id) WHERE (state <> 'finished'::text);
+CREATE INDEX runs_workspace_live ON public.runs USING btree (workspace_id) WHERE (outcome IS NULL);
 
 create table schedules (
   id                uuid not null,

@@ -113,9 +113,10 @@ create table runs (
   foreign key (environment_id, deployment_task_id) references deployment_tasks (environment_id, id)
 );
 create index runs_list on runs (environment_id, created_at desc, id desc);
-create index runs_live on runs (environment_id, created_at desc, id desc) where state <> 'finished';
+-- `outcome is null` and not a condition on the state: a statement that asks for one run in a certain state must not be answered by reading all that live.
+create index runs_live on runs (environment_id, created_at desc, id desc) where outcome is null;
 create index runs_session on runs (session_id, turn_index);
-create index runs_workspace_live on runs (workspace_id) where state <> 'finished';
+create index runs_workspace_live on runs (workspace_id) where outcome is null;
 create index runs_outcome on runs (environment_id, outcome, created_at desc, id desc) where state = 'finished';
 create index runs_session_list on runs (session_id, created_at desc, id desc);
 create index runs_cancelling on runs (cancel_due_at) where state = 'cancelling';

@@ -22,7 +22,8 @@ interface GrantParams {
 
 /**
  * Open runs become leases. Rows that somebody else works on are left for the next claim (skip locked); a run whose workspace has a live mount after
- * all gets none, because the insert of its mount does nothing. `workspaces` before `runs`: the order of locks.
+ * all gets none, because the insert of its mount does nothing. `workspaces` before `runs`: the order of locks. The ids stand as conditions of
+ * their own and the gate is compared as an expression: the planner may not know yet how long the queue has become, and would read all of it.
  */
 const grantRuns = statement<GrantParams, { lease_id: string; run_id: string }>(
   "lease_grant_runs",
@@ -32,8 +33,8 @@ const grantRuns = statement<GrantParams, { lease_id: string; run_id: string }>(
                  r.fence + 1 as fence, q.lane, q.milli_cpu, q.memory_mib, q.disk_mib, r.org_id, r.project_id, r.environment_id,
                  w.id as workspace_id, w.fence + 1 as mount_fence, w.current_version_id, t.sandbox_id
             from wanted x
-            join run_queue q on q.run_id = x.run_id and q.gate = 'open' and q.mount_id is null
-            join runs r on r.id = x.run_id and r.state ${inStates(runTransitions.lease.from)}
+            join run_queue q on q.run_id = x.run_id and q.run_id = any($run_ids::uuid[]) and q.gate || '' = 'open' and q.mount_id is null
+            join runs r on r.id = x.run_id and r.id = any($run_ids::uuid[]) and r.state ${inStates(runTransitions.lease.from)}
             join workspaces w on w.id = r.workspace_id
             join deployment_tasks t on t.id = r.deployment_task_id
            where exists (select from workers k where k.id = $worker_id and k.epoch = $epoch and k.state = 'active')

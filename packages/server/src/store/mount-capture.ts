@@ -62,7 +62,7 @@ const commit = statement<CommitParams>(
       set current_version_id = $version_id, last_activity_at = now(), updated_at = now(),
           dirty_state = case when exists (select from workspace_execs x where x.workspace_id = w.id
                                              and x.state not in ('exited', 'terminated', 'lost', 'failed', 'closed'))
-                               or exists (select from runs r where r.workspace_id = w.id and r.state <> 'finished') then 'dirty' else 'clean' end
+                               or exists (select from runs r where r.workspace_id = w.id and r.outcome is null) then 'dirty' else 'clean' end
      from mount where w.id = mount.workspace_id`,
 );
 

@@ -34,8 +34,8 @@ const grant = statement<GrantParams, { lease_id: string; run_id: string }>(
           select x.run_id, x.lease_id, coalesce(r.attempt_id, x.attempt_id) as attempt_id, r.attempt_id is null as first_attempt, r.fence + 1 as fence,
                  q.lane, w.id as workspace_id, m.id as mount_id
             from wanted x
-            join run_queue q on q.run_id = x.run_id and q.gate = 'open'
-            join runs r on r.id = x.run_id and r.state ${inStates(runTransitions.lease.from)}
+            join run_queue q on q.run_id = x.run_id and q.run_id = any($run_ids::uuid[]) and q.gate || '' = 'open'
+            join runs r on r.id = x.run_id and r.id = any($run_ids::uuid[]) and r.state ${inStates(runTransitions.lease.from)}
             join workspaces w on w.id = r.workspace_id
             join workspace_mounts m on m.id = q.mount_id and m.worker_id = $worker_id and m.state = 'mounted' and m.stop_requested_at is null
             join leases h on h.id = m.lease_id and h.kind = 'mount' and h.state = 'held' and h.worker_epoch = $epoch and h.deadline > now()

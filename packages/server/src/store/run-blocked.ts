@@ -57,7 +57,7 @@ const facts = statement<{ run_id: string; silent_ms: number }, BlockedRow>(
      left join run_queue q on q.run_id = r.id
      left join lateral (select * from workspace_mounts m where m.workspace_id = r.workspace_id and m.state in ('requested', 'mounting', 'mounted', 'unmounting')
                          limit 1) m on q.gate = 'workspace'
-     left join lateral (select o.id, o.session_id from runs o where o.workspace_id = r.workspace_id and o.state <> 'finished' and o.id <> r.id
+     left join lateral (select o.id, o.session_id from runs o where o.workspace_id = r.workspace_id and o.outcome is null and o.id <> r.id
                          order by o.created_at limit 1) h on q.gate = 'workspace'
      left join lateral (select * from run_waits w where w.run_id = r.id and w.condition = 'open' order by w.created_at desc limit 1) w on q.run_id is null
      left join session_streams s on s.id = w.stream_id

@@ -80,7 +80,7 @@ const exists = statement<{ environment_id: string; id: string }, { trace_id: str
 const list = statement<{ environment_id: string; states: string[]; outcomes: string[]; row_limit: number }, RunRow>(
   "run_list",
   `with newest as (
-          (select id, created_at from runs where environment_id = $environment_id and state <> 'finished' and state = any($states::text[])
+          (select id, created_at from runs where environment_id = $environment_id and outcome is null and state = any($states::text[])
             order by created_at desc, id desc limit ${listMax})
           union all
           (select found.id, found.created_at from unnest($outcomes::text[]) as wanted (outcome)
@@ -125,7 +125,7 @@ const turns = statement<{ session_id: string }, SessionRunRow>(
 
 const liveCounts = statement<{ environment_id: string }, { state: RunState; count: number }>(
   "run_count_live",
-  "select state, count(*) as count from runs where environment_id = $environment_id and state <> 'finished' group by state",
+  "select state, count(*) as count from runs where environment_id = $environment_id and outcome is null group by state",
 );
 
 const outcomeCounts = statement<{ environment_id: string }, { outcome: RunOutcome; count: number }>(

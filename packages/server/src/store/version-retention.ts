@@ -19,7 +19,7 @@ const expired = `v.artifact_id is not null and v.kind = 'system'
       and not exists (select from workspace_mounts m where m.workspace_id = v.workspace_id and m.base_version_id = v.id
                          and m.state in ('requested', 'mounting', 'mounted', 'unmounting'))
       and not exists (select from runs r join checkpoints c on c.id = r.checkpoint_id
-                       where r.workspace_id = v.workspace_id and r.state <> 'finished' and c.workspace_version_id = v.id)
+                       where r.workspace_id = v.workspace_id and r.outcome is null and c.workspace_version_id = v.id)
       and (v.state = 'failed'
            or (select count(*) from (select from workspace_versions n where n.workspace_id = v.workspace_id and n.state = 'ready' and (n.created_at, n.id) > (v.created_at, v.id)
                                       limit $kept_min) newer) >= $kept_min)`;

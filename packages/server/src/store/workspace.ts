@@ -124,11 +124,11 @@ const setState = statement<{ id: string; state: WorkspaceState; desired_state: s
 const users = statement<{ id: string }, { mount_state: MountState | null; live_runs: number }>(
   "workspace_users",
   `select (select state from workspace_mounts where workspace_id = $id and state in ('requested', 'mounting', 'mounted', 'unmounting')) as mount_state,
-          (select count(*)::int from runs where workspace_id = $id and state <> 'finished') as live_runs`,
+          (select count(*)::int from runs where workspace_id = $id and outcome is null) as live_runs`,
 );
 const liveRuns = statement<{ id: string; row_limit: number }, { id: string; environment_id: string; session_id: string }>(
   "workspace_live_runs",
-  "select id, environment_id, session_id from runs where workspace_id = $id and state <> 'finished' order by id limit $row_limit",
+  "select id, environment_id, session_id from runs where workspace_id = $id and outcome is null order by id limit $row_limit",
 );
 const requestUnmount = statement<{ id: string }, { worker_id: string | null }>(
   "workspace_request_unmount",
