@@ -21,6 +21,7 @@ export async function enqueueRun(tx: Tx, context: EngineContext, run: LockedRun,
   });
   tx.afterCommit(() => {
     if (delayed) context.hints.send(topic.reconcile("place-runs"));
-    else context.gates.release({ workspaceId: run.workspace_id });
+    // Whoever comes first has the workspace: while a retry waits for its time, that is another run.
+    context.gates.release({ workspaceId: run.workspace_id });
   });
 }
