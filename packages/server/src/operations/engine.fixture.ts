@@ -105,6 +105,8 @@ export async function openEngine(hooks: Partial<EngineHooks> = {}): Promise<Engi
       return started;
     },
     async lease(worker, runIds) {
+      // What is still being let through holds rows that a grant would leave for the next claim.
+      await gates.settled();
       const ids =
         runIds ??
         (await sql<{ run_id: string }>("select run_id from run_queue where gate = 'open' order by ready_at")).map((row) => row.run_id);
