@@ -13,7 +13,7 @@ import type { ClaimRequest, Lease } from "@helmr/protocol/worker";
 import { limits } from "@helmr/protocol/shared";
 import { assign, type Candidate, type OpenWorker } from "../domain/queue.ts";
 import { engineLimits } from "../limits.ts";
-import { leaseUndelivered } from "../store/lease.ts";
+import { leaseUndelivered, type WorkerSubject } from "../store/lease.ts";
 import { mountRunWaiting } from "../store/mount-run.ts";
 import { workerSeen } from "../store/worker.ts";
 import type { EngineContext } from "../engine-context.ts";
@@ -207,17 +207,14 @@ async function serve(context: EngineContext, group: string, line: Line): Promise
   return results.length > 0 ? "contended" : "nothing";
 }
 
-async function serveRuns(context: EngineContext, line: Line, claim: Waiting, share: Candidate[]): Promise<boolean> {
+type Granted = WorkerSubject & { group: string };
+
+/** Takes the claim out of the line and answers it with what it is granted; with nothing (somebody else was faster) it waits on. */
+async function answerWith(line: Line, claim: Waiting, grant: (worker: Granted) => Promise<Lease[]>): Promise<boolean> {
   if (!line.waiting.delete(claim)) return false;
   try {
-    const granted = await grantRunLeases(
-      context,
-      { workerId: claim.worker.workerId, epoch: claim.request.epoch },
-      share.map((candidate) => candidate.runId),
-      limits.leaseTtlMs,
-    );
+    const granted = await grant({ workerId: claim.worker.workerId, epoch: claim.request.epoch, group: claim.worker.group });
     if (granted.length === 0) {
-      // Somebody else was faster; this claim waits on.
       putBack(line, claim);
       return false;
     }
@@ -229,21 +226,13 @@ async function serveRuns(context: EngineContext, line: Line, claim: Waiting, sha
   }
 }
 
-async function serveMount(context: EngineContext, line: Line, claim: Waiting): Promise<boolean> {
-  if (!line.waiting.delete(claim)) return false;
-  try {
-    const worker = { workerId: claim.worker.workerId, epoch: claim.request.epoch, group: claim.worker.group };
-    const granted = await grantMountLeases(context, worker, claim.open.free);
-    if (granted.length === 0) {
-      putBack(line, claim);
-      return false;
-    }
-    claim.answer(granted);
-    return true;
-  } catch (error) {
-    claim.fail(error);
-    return false;
-  }
+function serveRuns(context: EngineContext, line: Line, claim: Waiting, share: Candidate[]): Promise<boolean> {
+  const runIds = share.map((candidate) => candidate.runId);
+  return answerWith(line, claim, (worker) => grantRunLeases(context, worker, runIds, limits.leaseTtlMs));
+}
+
+function serveMount(context: EngineContext, line: Line, claim: Waiting): Promise<boolean> {
+  return answerWith(line, claim, (worker) => grantMountLeases(context, worker, claim.open.free));
 }
 
 /** Runs for the machines of live mounts go to who holds them; such a claim may have nothing free. */
@@ -256,46 +245,14 @@ async function serveInMounts(context: EngineContext, line: Line, group: string):
   for (const workerId of new Set(waiting.map((row) => row.worker_id))) {
     const claim = holders.find((one) => one.worker.workerId === workerId);
     const runIds = waiting.filter((row) => row.worker_id === workerId).map((row) => row.run_id);
-    if (claim) granted = (await serveMounted(context, line, { claim, runIds })) || granted;
+    if (claim) granted = (await answerWith(line, claim, (worker) => grantRunsInMounts(context, worker, runIds))) || granted;
   }
   return granted;
-}
-
-async function serveMounted(context: EngineContext, line: Line, { claim, runIds }: { claim: Waiting; runIds: string[] }): Promise<boolean> {
-  if (!line.waiting.delete(claim)) return false;
-  try {
-    const granted = await grantRunsInMounts(context, { workerId: claim.worker.workerId, epoch: claim.request.epoch }, runIds);
-    if (granted.length === 0) {
-      putBack(line, claim);
-      return false;
-    }
-    claim.answer(granted);
-    return true;
-  } catch (error) {
-    claim.fail(error);
-    return false;
-  }
 }
 
 async function serveBuild(context: EngineContext, line: Line, claim: Waiting): Promise<boolean> {
   const { milliCpu, memoryMib, diskMib } = engineLimits.buildNeeds;
   const { free } = claim.open;
   if (free.milliCpu < milliCpu || free.memoryMib < memoryMib || free.diskMib < diskMib) return false;
-  if (!line.waiting.delete(claim)) return false;
-  try {
-    const granted = await grantBuildLeases(
-      context,
-      { workerId: claim.worker.workerId, epoch: claim.request.epoch, group: claim.worker.group },
-      1,
-    );
-    if (granted.length === 0) {
-      putBack(line, claim);
-      return false;
-    }
-    claim.answer(granted);
-    return true;
-  } catch (error) {
-    claim.fail(error);
-    return false;
-  }
+  return answerWith(line, claim, (worker) => grantBuildLeases(context, worker, 1));
 }
