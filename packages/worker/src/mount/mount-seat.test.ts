@@ -10,7 +10,7 @@ import { HeldLease } from "../control/held-lease.ts";
 import { Run } from "../run/run.ts";
 import { TestControlPlane } from "../testing/control-plane.ts";
 import type { Script } from "../testing/fake-guest.ts";
-import { mountLeaseOfTest, runLeaseOfTest } from "../testing/leases.ts";
+import { resumedLeaseOfTest, mountLeaseOfTest, runLeaseOfTest } from "../testing/leases.ts";
 import { temporaryDirectory } from "../testing/temporary.ts";
 import { storageKeysOfTest } from "../testing/tenant.ts";
 import { storeTaskTree, type TestHost, testHost } from "../testing/worker-host.ts";
@@ -177,28 +177,7 @@ describe("a run that waits in the machine of a mount", () => {
     expect(faults()).toEqual([]);
 
     const { in_mount: _, ...own } = lease;
-    const held = new HeldLease(
-      {
-        ...own,
-        lease_id: randomUUID(),
-        fence: 2,
-        report: { accepted: plane.items.length, stdout: plane.text("stdout").length, stderr: 0, logger: 0 },
-        workspace: { ...lease.workspace, base: park.workspace.artifact },
-        checkpoint: {
-          checkpoint_id: park.checkpoint_id,
-          wait_id: park.wait_id,
-          call_id: 1,
-          compatibility: park.compatibility,
-          resume_state: park.resume_state,
-          template: park.template,
-          memory: park.memory,
-          device: park.device,
-          scratch: park.scratch,
-          outcome: { kind: "token", status: "completed", data: "yes" },
-        },
-      },
-      performance.now(),
-    );
+    const held = new HeldLease(resumedLeaseOfTest(plane, own), performance.now());
     await new Run(host, held).execute();
     expect(plane.text("stdout")).toBe("before\nafter\n");
     expect(plane.completions).toMatchObject([{ end: { status: "succeeded" }, workspace: { status: "captured" } }]);

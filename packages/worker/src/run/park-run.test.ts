@@ -9,7 +9,7 @@ import { ChunkWorker } from "../chunks/chunk-worker.ts";
 import { HeldLease } from "../control/held-lease.ts";
 import { TestControlPlane } from "../testing/control-plane.ts";
 import type { Script } from "../testing/fake-guest.ts";
-import { runLeaseOfTest } from "../testing/leases.ts";
+import { resumedLeaseOfTest, runLeaseOfTest } from "../testing/leases.ts";
 import { storageKeysOfTest } from "../testing/tenant.ts";
 import { temporaryDirectory } from "../testing/temporary.ts";
 import { storeTaskTree, type TestHost, testHost } from "../testing/worker-host.ts";
@@ -58,31 +58,6 @@ function begin(lease: RunLease) {
   return { held, run, done };
 }
 
-/** What the control plane gives when the wait of a parked run is over. */
-function resuming(lease: RunLease, park: WorkerBody<"park">, change: Partial<NonNullable<RunLease["checkpoint"]>> = {}): RunLease {
-  if (park.workspace.status !== "captured") throw new TypeError("A park captures the workspace");
-  return {
-    ...lease,
-    lease_id: randomUUID(),
-    fence: lease.fence + 1,
-    report: { accepted: plane.items.length, stdout: plane.text("stdout").length, stderr: 0, logger: plane.text("logger").length },
-    workspace: { ...lease.workspace, base: park.workspace.artifact },
-    checkpoint: {
-      checkpoint_id: park.checkpoint_id,
-      wait_id: park.wait_id,
-      call_id: 1,
-      compatibility: park.compatibility,
-      resume_state: park.resume_state,
-      template: park.template,
-      memory: park.memory,
-      device: park.device,
-      scratch: park.scratch,
-      outcome: { kind: "token", status: "completed", data: "yes" },
-      ...change,
-    },
-  };
-}
-
 function expectClean(): void {
   expect(readdirSync(host.leasesDirectory)).toEqual([]);
   for (const machine of host.driver.machines) expect(machine.stops).toBeGreaterThan(0);
@@ -120,7 +95,7 @@ describe("a run whose wait is over its window", () => {
   test.each(["this host's copy", "the store"])("goes on from %s, and what it printed is heard once", async (from) => {
     const { lease, park } = await parkOne();
     if (from === "the store") await host.checkpoints.drop(park.checkpoint_id);
-    await begin(resuming(lease, park)).done;
+    await begin(resumedLeaseOfTest(plane, lease)).done;
     expect(host.events.find((one) => one.event === "run.resumed")?.attributes).toMatchObject({
       from: from === "the store" ? "store" : "host",
     });
@@ -149,7 +124,7 @@ describe("a run whose wait is over its window", () => {
     for (let round = 0; round < rounds; round += 1) {
       await begin(lease).done;
       expect(plane.parks).toHaveLength(round + 1);
-      lease = resuming(lease, plane.parks.at(-1)!, { call_id: round + 1 });
+      lease = resumedLeaseOfTest(plane, lease, { call_id: round + 1 });
       if (round % 2 === 1) for (const id of host.checkpoints.ids()) await host.checkpoints.drop(id);
     }
     await begin(lease).done;
@@ -289,7 +264,7 @@ describe("a checkpoint that cannot be restored", () => {
     const { lease, park } = await parkOne();
     await host.checkpoints.drop(park.checkpoint_id);
     change(park);
-    await begin(resuming(lease, park)).done;
+    await begin(resumedLeaseOfTest(plane, lease)).done;
     expect(plane.resumes).toEqual([]);
     expect(plane.completions).toEqual([]);
     expectClean();
@@ -321,7 +296,7 @@ describe("a checkpoint that cannot be restored", () => {
   test("is said when its key is not delivered", async () => {
     const { lease, park } = await parkOne();
     await host.checkpoints.drop(park.checkpoint_id);
-    const resumed = resuming(lease, park);
+    const resumed = resumedLeaseOfTest(plane, lease);
     const [id = ""] = Object.keys(lease.storage.content_keys);
     resumed.storage = { ...lease.storage, current: "k9", content_keys: { k9: lease.storage.content_keys[id]! } };
     await begin(resumed).done;

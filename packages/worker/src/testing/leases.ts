@@ -1,6 +1,7 @@
 /** Leases as the control plane gives them, with everything needed and nothing special. */
 import { randomUUID } from "node:crypto";
 import type { BuildLease, MountLease, RunLease, StorageKeys } from "@helmr/protocol/worker";
+import type { TestControlPlane } from "./control-plane.ts";
 import { storageKeysOfTest } from "./tenant.ts";
 
 export function runLeaseOfTest(change: Partial<RunLease> = {}, storage: StorageKeys = storageKeysOfTest()): RunLease {
@@ -43,6 +44,36 @@ export function runLeaseOfTest(change: Partial<RunLease> = {}, storage: StorageK
     checkpoint: null,
     storage,
     ...change,
+  };
+}
+
+/** What the control plane gives when the wait of a run is over that was parked last. */
+export function resumedLeaseOfTest(
+  plane: TestControlPlane,
+  lease: RunLease,
+  change: Partial<NonNullable<RunLease["checkpoint"]>> = {},
+): RunLease {
+  const park = plane.parks.at(-1);
+  if (park?.workspace.status !== "captured") throw new TypeError("A park captures the workspace");
+  return {
+    ...lease,
+    lease_id: randomUUID(),
+    fence: lease.fence + 1,
+    report: { accepted: plane.items.length, stdout: plane.text("stdout").length, stderr: 0, logger: plane.text("logger").length },
+    workspace: { ...lease.workspace, base: park.workspace.artifact },
+    checkpoint: {
+      checkpoint_id: park.checkpoint_id,
+      wait_id: park.wait_id,
+      call_id: 1,
+      compatibility: park.compatibility,
+      resume_state: park.resume_state,
+      template: park.template,
+      memory: park.memory,
+      device: park.device,
+      scratch: park.scratch,
+      outcome: { kind: "token", status: "completed", data: "yes" },
+      ...change,
+    },
   };
 }
 
