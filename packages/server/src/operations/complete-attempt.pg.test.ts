@@ -100,6 +100,18 @@ describe("completeAttempt()", () => {
     expect(await stored(run.id)).toMatchObject({ attempt_number: 2, active_ms: 20 });
   });
 
+  test("while a retry waits for its time, another run of its workspace goes on", async () => {
+    const { run, session, call } = await running("stubborn");
+    const other = await engine.start({ workspace_id: session.workspace_id });
+    const gate = () => engine.one("select gate from run_queue where run_id = $1", [other.run.id]);
+    expect(await gate()).toEqual({ gate: "workspace" });
+    expect(await engine.complete(call, failed)).toEqual({ state: "retrying" });
+    await engine.context.gates.settled();
+    expect(await gate()).toEqual({ gate: "open" });
+    await engine.complete((await engine.execute(worker, other.run.id)).call, succeeded);
+    expect(await engine.one("select gate from run_queue where run_id = $1", [run.id])).toEqual({ gate: "delayed" });
+  });
+
   test("max_duration names its limit; task_not_found is never tried again", async () => {
     const late = await running();
     await engine.complete(late.call, {
